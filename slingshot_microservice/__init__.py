@@ -1,5 +1,23 @@
-"""Write a queue-driven microservice as one function: ids in, ids out, nothing lost."""
+"""Write a queue-driven microservice as one function: ids in, ids out, nothing lost.
+
+::
+
+    from slingshot_microservice import Microservice
+
+    def process(request, read_file, write_file, connection):
+        text = read_file("in", request).read()
+        write_file("out", request).write(text.upper())
+        yield request, True
+
+    Microservice("shout", "sys-map.example.com", process).start()
+
+Importing the package is cheap: what talks to RabbitMQ, S3, PostgreSQL and HTTP is loaded when a
+service starts.
+"""
 
 from ._version import __version__
+from .errors import SlingshotError
+from .microservice import Microservice
+from .options import Options
 
-__all__ = ["__version__"]
+__all__ = ["Microservice", "Options", "SlingshotError", "__version__"]

@@ -1,0 +1,366 @@
+"""Our side of pika, and the only module that imports it.
+
+pika connects, authenticates, negotiates, keeps the heartbeat and reports what goes wrong. The
+byte stream of deliveries, confirms and publishes goes past it, through the hot path.
+
+Everything here runs on the I/O thread, in pika's loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pika
+from pika.adapters.select_connection import IOLoop, _Timeout
+from pika.channel import Channel
+from pika.connection import Connection
+from pika.exceptions import (
+    AMQPError,
+    ChannelClosedByBroker,
+    ConnectionClosedByBroker,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+    StreamLostError,
+)
+
+from .._version import __version__
+from ..backoff import pauses
+from ..errors import BrokerAuthenticationError, BrokerError, BrokerUnavailableError
+from ..hotpath import FrameError, FrameReader, Received
+
+__all__ = [
+    "Channel",
+    "ChannelClosedByBroker",
+    "Connection",
+    "IOLoop",
+    "Link",
+    "LinkListener",
+    "Properties",
+    "Server",
+    "Timer",
+    "decode_properties",
+    "describe",
+    "read_past_pika",
+]
+
+_log = logging.getLogger(__name__)
+
+Properties = pika.BasicProperties
+Timer = _Timeout
+_ACCESS_REFUSED = 403
+_NOT_ALLOWED = 530  # such as a virtual host that does not exist
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to log in, and where.
+
+    Attributes:
+        hosts: The nodes of one cluster, tried in turn.
+        port: TCP port.
+        username: The user to log in as.
+        password: In the clear; never part of a ``repr``.
+        heartbeat: Seconds between heartbeats to ask for.
+        reconnect_pause: Seconds before the second attempt; doubles.
+        reconnect_pause_limit: Seconds that it grows to.
+    """
+
+    hosts: tuple[str, ...]
+    port: int
+    username: str
+    password: str = field(repr=False)
+    heartbeat: int
+    reconnect_pause: float
+    reconnect_pause_limit: float
+
+    def parameters(self, host: str, name: str) -> pika.ConnectionParameters:
+        """Return what pika needs to connect to ``host``; every wait of it is bounded."""
+        return pika.ConnectionParameters(
+            host=host,
+            port=self.port,
+            virtual_host="/",
+            credentials=pika.PlainCredentials(self.username, self.password, erase_on_connect=False),
+            heartbeat=self.heartbeat,
+            blocked_connection_timeout=None,  # an alarm ends when the operator ends it
+            socket_timeout=10,
+            stack_timeout=15,
+            client_properties={
+                "product": "slingshot-microservice",
+                "version": __version__,
+                "connection_name": name,
+            },
+        )
+
+
+class _StreamConnection(pika.SelectConnection):
+    """A pika connection whose stream is read and written past pika.
+
+    The names of pika's own that this rests on are all in here: ``_on_data_available``,
+    ``_output_marshaled_frames`` and ``_terminate_stream``.
+    """
+
+    def __init__(
+        self, parameters: pika.ConnectionParameters, loop: IOLoop, link: Link, reader: FrameReader
+    ) -> None:
+        self._reader = reader
+        self._link = link
+        super().__init__(
+            parameters,
+            on_open_callback=link._on_connection_open,
+            on_open_error_callback=link._on_connection_failed,
+            on_close_callback=link._on_connection_failed,
+            custom_ioloop=loop,
+        )
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        try:
+            received = self._reader.feed(data_in)
+        except FrameError as error:
+            self._terminate_stream(StreamLostError(f"what came in is not AMQP: {error}"))
+            return
+        # pika's heartbeat goes by this count, and adds what it is handed below by itself.
+        self.bytes_received += len(data_in) - len(received.other)
+        self._link._on_received(received)
+        if received.other:
+            super()._on_data_available(received.other)
+
+    def send(self, data: bytes) -> None:
+        """Send whole frames."""
+        self._output_marshaled_frames([data])
+
+
+class LinkListener(Protocol):
+    """What a `Link` reports, on the I/O thread."""
+
+    def on_ready(self) -> None:
+        """The channel is open, for the first time or again."""
+        ...
+
+    def on_lost(self) -> None:
+        """A channel that was ready is gone. The link connects again by itself."""
+        ...
+
+    def on_received(self, received: Received) -> None:
+        """Something came in that is ours to read."""
+        ...
+
+
+class Link:
+    """One connection with one channel, made again for as long as it is wanted.
+
+    Args:
+        loop: The I/O thread's loop.
+        server: Where and as whom.
+        name: What the connection is called in RabbitMQ's own listings.
+        purpose: What it is for, in a log line.
+        listener: Whom to tell.
+        on_refused: Called when RabbitMQ refuses what trying again will hardly change.
+        on_closed: Called when the connection is gone because `close` asked for it.
+    """
+
+    CHANNEL = 1
+
+    def __init__(
+        self,
+        loop: IOLoop,
+        server: Server,
+        *,
+        name: str,
+        purpose: str,
+        listener: LinkListener,
+        on_refused: Callable[[BrokerError], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._server = server
+        self._name = name
+        self._purpose = purpose
+        self._listener = listener
+        self._on_refused = on_refused
+        self._on_closed = on_closed
+        self._connection: _StreamConnection | None = None
+        self._channel: Channel | None = None
+        self._ready = False
+        self._ready_since = 0.0
+        self._closing = False
+        self._attempts = 0
+        self._pauses = self._new_pauses()
+        self.last_error = "no answer"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the channel is open."""
+        return self._ready
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, while the link is ready."""
+        assert self._connection is not None
+        return self._connection
+
+    @property
+    def channel(self) -> Channel:
+        """The channel, while the link is ready."""
+        assert self._channel is not None
+        return self._channel
+
+    def connect(self) -> None:
+        """Begin to connect; the listener hears of the rest."""
+        if self._closing:
+            return
+        parameters = self._server.parameters(self._host, self._name)
+        self._connection = _StreamConnection(
+            parameters, self._loop, self, FrameReader(self.CHANNEL)
+        )
+
+    def send(self, data: bytes) -> None:
+        """Send whole frames, if there are any. Only while the link is ready."""
+        if data:
+            assert self._connection is not None
+            self._connection.send(data)
+
+    def restart(self, reason: str) -> None:
+        """Give up this connection, for ``reason``, and make a new one."""
+        assert self._connection is not None
+        if not (self._connection.is_closing or self._connection.is_closed):
+            self.last_error = reason
+            self._connection.close(320, reason[:255])
+
+    def close(self) -> None:
+        """Disconnect for good; ``on_closed`` is the end."""
+        self._closing = True
+        connection = self._connection
+        if connection is None or connection.is_closed:
+            self._loop.add_callback(self._on_closed)
+        elif not connection.is_closing:
+            connection.close()
+
+    @property
+    def _host(self) -> str:
+        return self._server.hosts[self._attempts % len(self._server.hosts)]
+
+    @property
+    def _place(self) -> str:
+        return f"RabbitMQ at {self._host}:{self._server.port}"
+
+    def _new_pauses(self) -> Iterator[float]:
+        return pauses(self._server.reconnect_pause, self._server.reconnect_pause_limit)
+
+    def _on_connection_open(self, connection: Connection) -> None:
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        connection.channel(channel_number=self.CHANNEL, on_open_callback=self._on_channel_open)
+
+    def _on_channel_open(self, channel: Channel) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_cancel_callback(self._on_cancelled)
+        if self._attempts:
+            _log.info("%s: connected again for %s", self._place, self._purpose)
+        self._ready = True
+        self._ready_since = time.monotonic()
+        self._listener.on_ready()
+
+    def _on_received(self, received: Received) -> None:
+        # After the first loss of a channel nothing of it counts, even if it still comes in.
+        if self._ready:
+            self._listener.on_received(received)
+
+    def _on_channel_closed(self, _channel: Channel, reason: Exception) -> None:
+        if isinstance(reason, ChannelClosedByBroker):
+            self._lose()
+            self.restart(f"the channel was closed: {describe(reason)}")
+            if reason.reply_code == _ACCESS_REFUSED:
+                self._on_refused(BrokerError(f"{self._place}: {describe(reason)}"))
+
+    def _on_cancelled(self, _frame: object) -> None:
+        self._lose()
+        self.restart("the broker cancelled the consumer (was its queue deleted?)")
+
+    def _on_blocked(self, _connection: object, frame: Any) -> None:
+        _log.warning("%s blocks publishers: %s", self._place, frame.method.reason)
+
+    def _on_unblocked(self, _connection: object, _frame: object) -> None:
+        _log.info("%s takes messages again", self._place)
+
+    def _lose(self) -> None:
+        if self._ready:
+            self._ready = False
+            # A connection that is made and lost in turn must not be made ever faster.
+            if time.monotonic() - self._ready_since > self._server.reconnect_pause_limit:
+                self._pauses = self._new_pauses()
+            self._listener.on_lost()
+
+    def _on_connection_failed(self, _connection: Connection, reason: BaseException) -> None:
+        self._lose()
+        if self._closing:
+            self._on_closed()
+            return
+        if not isinstance(reason, pika.exceptions.ConnectionClosedByClient):
+            self.last_error = describe(reason)
+        pause = next(self._pauses)
+        _log.warning(
+            "%s: no connection for %s: %s; trying again in %.1f s",
+            self._place,
+            self._purpose,
+            self.last_error,
+            pause,
+        )
+        if is_refusal(reason):
+            self._on_refused(self.refusal())
+        self._attempts += 1
+        self._loop.call_later(pause, self.connect)
+
+    def refusal(self) -> BrokerError:
+        """Return the error of a user that RabbitMQ does not let in."""
+        return BrokerAuthenticationError(
+            f"{self._place} refused user {self._server.username!r}: {self.last_error}; "
+            "check username and pass of /rabbitmq, and the user's permissions on the vhost /"
+        )
+
+    def unavailable(self, seconds: float) -> BrokerError:
+        """Return the error of a broker that could not be reached for ``seconds``."""
+        return BrokerUnavailableError(
+            f"RabbitMQ at {', '.join(self._server.hosts)}, port {self._server.port}, cannot be "
+            f"reached: {self.last_error}; gave up after {seconds:.0f} s"
+        )
+
+
+def read_past_pika(*_arguments: object) -> None:
+    """Stand in for callbacks that pika asks for and never calls: the reader is before it."""
+    raise AssertionError("pika was handed a frame that the frame reader should have taken")
+
+
+def decode_properties(encoded: bytes) -> Properties:
+    """Read message properties as they were on the wire.
+
+    Raises:
+        Exception: Of any kind, if they are not what AMQP says.
+    """
+    properties = Properties()  # type: ignore[no-untyped-call]
+    properties.decode(encoded)  # type: ignore[no-untyped-call]
+    return properties
+
+
+def is_refusal(reason: BaseException) -> bool:
+    """Tell whether a connection failed because the user may not come in."""
+    return isinstance(reason, (ProbableAuthenticationError, ProbableAccessDeniedError)) or (
+        isinstance(reason, ConnectionClosedByBroker)
+        and reason.reply_code in (_ACCESS_REFUSED, _NOT_ALLOWED)
+    )
+
+
+def describe(reason: BaseException) -> str:
+    """Say in a few words what pika means."""
+    if isinstance(reason, (ConnectionClosedByBroker, ChannelClosedByBroker)):
+        return f"{reason.reply_code} {reason.reply_text}"
+    while isinstance(reason, AMQPError) and reason.args and isinstance(reason.args[-1], Exception):
+        reason = reason.args[-1]
+    cause = getattr(reason, "exceptions", None)  # of an attempt on several addresses
+    if cause:
+        return describe(cause[-1])
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__

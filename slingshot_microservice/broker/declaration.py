@@ -1,0 +1,79 @@
+"""Making sure that queues exist. I/O thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import BrokerError
+from .amqp import Channel, ChannelClosedByBroker, Connection, describe
+
+__all__ = ["QueueDeclaration"]
+
+# AMQP's reply codes for a queue that is not there, and for one that is there otherwise.
+_NOT_FOUND, _PRECONDITION_FAILED = 404, 406
+
+
+class QueueDeclaration:
+    """Makes sure that queues exist, one after another, on a channel of its own.
+
+    A queue that exists is used as it is, whatever its arguments; one that does not is created
+    durable. If the connection is lost meanwhile, neither callback is called.
+
+    Args:
+        connection: An open connection.
+        queues: The names.
+        on_done: Called when all exist.
+        on_error: Called with the error of the first that cannot be had.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        queues: Sequence[str],
+        on_done: Callable[[], None],
+        on_error: Callable[[BrokerError], None],
+    ) -> None:
+        self._connection = connection
+        self._queues = list(dict.fromkeys(queues))
+        self._on_done = on_done
+        self._on_error = on_error
+        self._create = False
+        self._open_channel()
+
+    def _open_channel(self) -> None:
+        self._connection.channel(on_open_callback=self._on_open)
+
+    def _on_open(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._on_closed)
+        self._declare(channel)
+
+    def _declare(self, channel: Channel) -> None:
+        if not self._queues:
+            channel.close()
+            self._on_done()
+            return
+
+        def next_queue(_frame: object) -> None:
+            del self._queues[0]
+            self._create = False
+            self._declare(channel)
+
+        passive = not self._create
+        channel.queue_declare(
+            self._queues[0], passive=passive, durable=not passive, callback=next_queue
+        )
+
+    def _on_closed(self, _channel: Channel, reason: Exception) -> None:
+        if not self._queues or not isinstance(reason, ChannelClosedByBroker):
+            return
+        if reason.reply_code == _NOT_FOUND and not self._create:
+            self._create = True
+            self._open_channel()
+        elif reason.reply_code == _PRECONDITION_FAILED and self._create:
+            # Somebody else has just created it, with other arguments: then it is used as it is.
+            self._create = False
+            self._open_channel()
+        else:
+            self._on_error(
+                BrokerError(f"queue {self._queues[0]!r} cannot be had: {describe(reason)}")
+            )

@@ -1,0 +1,293 @@
+"""RabbitMQ: two connections on one I/O thread, and the ledger between them.
+
+One connection consumes and acknowledges, the other publishes and is confirmed, because a broker
+in alarm stops reading from whoever publishes and must not keep us from acknowledging. Worker
+threads never touch either: they pass what they finished to the I/O thread, which runs no code of
+the user's, so that heartbeats go on while ``process`` works for an hour.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
+
+from ..errors import BrokerError
+from ..hotpath import MalformedIdError, Publish, RawDelivery, decode_id
+from .amqp import IOLoop, Link, LinkListener, Server
+from .consumer import Consumer
+from .dead import dead_properties
+from .ledger import NO_DELIVERY, Ledger
+from .protocol import DEAD_SUFFIX, Batch
+from .publisher import Publisher
+
+__all__ = ["RabbitMQBroker"]
+
+_log = logging.getLogger(__name__)
+
+_THREAD_END_SECONDS = 5.0
+
+
+class RabbitMQBroker:
+    """The queues of one service at RabbitMQ. Fulfils `Broker`.
+
+    Args:
+        server: Where, and as whom.
+        service: The service's name, which connections and consumer are called by.
+        inbound: The queue to consume.
+        outbound: The queues that indexes in publishes stand for.
+        prefetch: Messages handed over before the first of them is acknowledged.
+        open_timeout: Seconds in which `open`, `send` and `consume` must each succeed.
+        refused_pause: Seconds before a delivery whose outputs were refused twice is handed back;
+            grows with every such delivery.
+        refused_pause_limit: Seconds that this grows to.
+        on_failure: Called with the error when the I/O thread has died, which is a bug.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        service: str,
+        inbound: str,
+        outbound: Sequence[str],
+        prefetch: int,
+        open_timeout: float,
+        refused_pause: float,
+        refused_pause_limit: float,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._server = server
+        self._service = service
+        self._dead_queue = inbound + DEAD_SUFFIX
+        self._open_timeout = open_timeout
+        self._on_failure = on_failure
+        self._loop = IOLoop()
+        self._ledger = Ledger()
+        self._consumer = Consumer(
+            self._loop,
+            self._ledger,
+            service=service,
+            queues=[inbound, *outbound],
+            prefetch=prefetch,
+            events=self,
+        )
+        self._publisher = Publisher(
+            self._ledger,
+            queues=outbound,
+            dead_queue=self._dead_queue,
+            refused_pause=refused_pause,
+            refused_pause_limit=refused_pause_limit,
+            on_ready=self._check_opened,
+            on_answered=self._on_answered,
+            on_given_up=self._on_given_up,
+        )
+        self._consumer.link = self._new_link("consuming", self._consumer)
+        self._publisher.link = self._new_link("publishing", self._publisher)
+        self._open_links = 2
+        self._thread = threading.Thread(target=self._run, name=f"{service}-io", daemon=True)
+        self._finished: deque[tuple[int, int, Sequence[Publish]]] = deque()
+        self._waking = False
+        self._sending = False
+        self._closing = False
+        self._opened: Future[None] = Future()
+        self._sent: Future[None] = Future()
+        self._started: Future[None] = Future()
+        self._settled: Future[None] = Future()
+
+    def open(self) -> None:
+        """Connect and make sure that all queues exist; see `Broker.open`."""
+        self._thread.start()
+        self._await(self._opened, self._consumer.link)
+
+    def send(self, publishes: Sequence[Publish]) -> None:
+        """Publish, and return when every message is safe; see `Broker.send`."""
+        if publishes:
+            self._call(partial(self._publish_now, publishes))
+            self._await(self._sent, self._publisher.link)
+
+    def consume(self) -> None:
+        """Start taking messages; see `Broker.consume`."""
+        self._call(self._consumer.start)
+        self._await(self._started, self._consumer.link)
+
+    def receive(self) -> Batch | None:
+        """Wait for deliveries; see `Broker.receive`."""
+        batch = self._consumer.inbox.get()
+        if batch is None:
+            self._consumer.inbox.put(None)  # for the next worker
+        return batch
+
+    def is_current(self, epoch: int) -> bool:
+        """Tell whether deliveries of ``epoch`` are still ours; see `Broker.is_current`."""
+        return epoch == self._consumer.epoch
+
+    def finish(self, epoch: int, tag: int, publishes: Sequence[Publish]) -> None:
+        """Publish the outputs of a delivery, then acknowledge it; see `Broker.finish`."""
+        self._finished.append((epoch, tag, publishes))
+        # One wake-up serves all that is finished until the I/O thread comes to it.
+        if not self._waking:
+            self._waking = True
+            self._call(self._take_finished)
+
+    def hand_back(self, epoch: int, tag: int, pause: float) -> None:
+        """Return a delivery to its queue after a pause; see `Broker.hand_back`."""
+        self._call(partial(self._consumer.hand_back, epoch, tag, pause))
+
+    def cancel(self) -> None:
+        """Take no more messages; see `Broker.cancel`."""
+        self._call(self._consumer.cancel)
+
+    def close(self, timeout: float) -> bool:
+        """Wait until what was finished is settled, then disconnect; see `Broker.close`."""
+        if not self._thread.is_alive():
+            return False
+        self._call(self._begin_close)
+        try:
+            self._settled.result(timeout)
+            settled = True
+        except (FutureTimeoutError, BrokerError):
+            settled = False
+        self._call(self._disconnect)
+        self._thread.join(_THREAD_END_SECONDS)
+        if self._thread.is_alive():  # the peer does not even answer a close
+            self._call(self._loop.stop)
+            self._thread.join(_THREAD_END_SECONDS)
+        return settled
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        # A worker that outlives the drain may come here when nobody listens any more.
+        if self._thread.is_alive():
+            self._loop.add_callback_threadsafe(callback)
+
+    def _await(self, future: Future[None], link: Link) -> None:
+        try:
+            future.result(self._open_timeout)
+        except FutureTimeoutError:
+            raise link.unavailable(self._open_timeout) from None
+
+    def _new_link(self, purpose: str, listener: LinkListener) -> Link:
+        return Link(
+            self._loop,
+            self._server,
+            name=f"{self._service} {purpose}",
+            purpose=purpose,
+            listener=listener,
+            on_refused=self._on_refused,
+            on_closed=self._on_link_closed,
+        )
+
+    # All that follows runs on the I/O thread.
+
+    def _run(self) -> None:
+        try:
+            self._consumer.link.connect()
+            self._publisher.link.connect()
+            self._loop.start()
+            self._loop.close()
+        except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
+            _log.critical("the I/O thread has died: %r", error, exc_info=True)
+            self._fail(BrokerError(f"the I/O thread has died: {error!r}"))
+            self._consumer.inbox.put(None)
+            self._on_failure(error)
+
+    def _fail(self, error: BrokerError) -> None:
+        for future in (self._opened, self._sent, self._started, self._settled):
+            if not future.done():
+                future.set_exception(error)
+
+    def _on_refused(self, error: BrokerError) -> None:
+        # Once the service runs, who is refused may be let in again; until then it is a mistake.
+        if not self._started.done():
+            for future in (self._opened, self._sent, self._started):
+                if not future.done():
+                    future.set_exception(error)
+
+    def _on_link_closed(self) -> None:
+        self._open_links -= 1
+        if not self._open_links:
+            self._loop.stop()
+
+    def _check_opened(self) -> None:
+        ready = self._consumer.is_declared and self._publisher.is_ready
+        if ready and not self._opened.done():
+            self._opened.set_result(None)
+
+    on_declared = _check_opened
+
+    def on_consuming(self) -> None:
+        """RabbitMQ has confirmed the consumer; see `ConsumerEvents`."""
+        if not self._started.done():
+            self._started.set_result(None)
+
+    def on_queue_error(self, error: BrokerError) -> None:
+        """A queue cannot be had; see `ConsumerEvents`."""
+        self._on_refused(error)
+        if self._started.done():
+            self._consumer.link.restart(str(error))
+
+    def on_raw(self, raw: RawDelivery) -> int | None:
+        """Look at a message that has headers, or is no id; see `ConsumerEvents`."""
+        try:
+            return decode_id(raw.body)
+        except MalformedIdError as error:
+            _log.error("%s; the message is parked in queue %r", error, self._dead_queue)
+            properties = dead_properties(
+                raw, service=self._service, reason="malformed-id", error=str(error)
+            )
+            self._publisher.park(raw, properties)
+            return None
+
+    def on_deliveries_lost(self) -> None:
+        """The broker gives all deliveries out again; see `ConsumerEvents`."""
+        self._publisher.forget_deliveries()
+        self._check_settled()
+
+    def _publish_now(self, publishes: Sequence[Publish]) -> None:
+        self._sending = True
+        self._publisher.publish(NO_DELIVERY, publishes)
+        self._publisher.flush()
+
+    def _take_finished(self) -> None:
+        # Cleared first: what is appended from here on brings its own wake-up.
+        self._waking = False
+        finished, publisher = self._finished, self._publisher
+        current = self._consumer.epoch
+        while finished:
+            epoch, tag, publishes = finished.popleft()
+            if epoch == current:
+                publisher.publish(tag, publishes)
+        publisher.flush()
+        self._on_answered()
+
+    def _on_answered(self) -> None:
+        self._consumer.acknowledge()
+        if self._sending and not self._publisher.waits_for(NO_DELIVERY):
+            self._sending = False
+            self._sent.set_result(None)
+        self._check_settled()
+
+    def _on_given_up(self, tag: int, pause: float, reason: str) -> None:
+        if tag == NO_DELIVERY:
+            self._sending = False
+            self._sent.set_exception(BrokerError(f"outputs of startup cannot be sent: {reason}"))
+            return
+        _log.error("outputs of a request cannot be sent: %s; handed back in %.1f s", reason, pause)
+        self._consumer.hand_back(self._consumer.epoch, tag, pause)
+
+    def _begin_close(self) -> None:
+        self._closing = True
+        self._check_settled()
+
+    def _check_settled(self) -> None:
+        idle = self._publisher.is_idle and not self._finished
+        if self._closing and idle and not self._settled.done():
+            self._settled.set_result(None)
+
+    def _disconnect(self) -> None:
+        self._consumer.link.close()
+        self._publisher.link.close()

@@ -1,0 +1,136 @@
+"""One request: the six steps of the contract, in order."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..broker.protocol import Broker
+from ..errors import OutputError
+from ..files import ObjectStore, RequestFiles
+from ..hotpath import InvalidOutputError, Publish, RoutingTable
+from ..typing import CaseVariable, Output, ProcessFn, ReadFileFn, StartupFn, WriteFileFn
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.base import Connection
+
+    from ..database import DatabaseSession
+
+__all__ = ["RequestRunner", "Routes"]
+
+_log = logging.getLogger(__name__)
+
+
+class Routes:
+    """The routing table of one service, with what people need to know of it.
+
+    Args:
+        routes: For every case the indexes of its queues.
+
+    Attributes:
+        unlisted: How many outputs went nowhere, by type and value of their case.
+    """
+
+    def __init__(self, routes: Iterable[tuple[CaseVariable, Sequence[int]]]) -> None:
+        self._table = RoutingTable(routes)
+        self.unlisted: Counter[tuple[type, CaseVariable]] = Counter()
+
+    def plan(self, outputs: Iterable[Output] | None) -> list[Publish]:
+        """Exhaust what ``process`` gave back and return what is to be published.
+
+        Raises:
+            OutputError: Something in it cannot be sent; the message names id and case.
+        """
+        try:
+            publishes, unlisted = self._table.plan(outputs)
+        except InvalidOutputError as error:
+            raise OutputError(str(error)) from None
+        finally:
+            # A generator that was not exhausted ends now, while its files are still there.
+            getattr(outputs, "close", _nothing)()
+        for case in unlisted:
+            self._note_unlisted(case)
+        return publishes
+
+    def _note_unlisted(self, case: CaseVariable) -> None:
+        key = type(case), case
+        self.unlisted[key] += 1
+        if self.unlisted[key] == 1:
+            _log.warning(
+                "case %r (%s) is not in the configuration: outputs of it are not sent anywhere",
+                case,
+                type(case).__name__,
+            )
+
+
+class RequestRunner:
+    """Takes one request after another through its steps. One per worker thread.
+
+    Args:
+        process: The user's function.
+        routes: Turns outputs into publishes.
+        store: Where files come from and go to.
+        resolve_bucket: Turns a key of the configuration into a bucket's name.
+        session: This thread's database session.
+        broker: Where outputs go.
+    """
+
+    def __init__(
+        self,
+        process: ProcessFn,
+        *,
+        routes: Routes,
+        store: ObjectStore,
+        resolve_bucket: Callable[[str], str],
+        session: DatabaseSession,
+        broker: Broker,
+    ) -> None:
+        self._process = process
+        self._routes = routes
+        self._store = store
+        self._resolve_bucket = resolve_bucket
+        self._session = session
+        self._broker = broker
+
+    def run(self, epoch: int, tag: int, request: int) -> None:
+        """Take one delivery through all steps; `_steps` says what it raises."""
+        publish = partial(self._broker.finish, epoch, tag)
+        self._steps(request, partial(self._process, request), publish)
+
+    def run_startup(self, startup: StartupFn) -> None:
+        """Take ``startup`` through the same steps; its outputs are safe when this returns."""
+        self._steps(None, startup, self._broker.send)
+
+    def _steps(
+        self,
+        request: int | None,
+        function: Callable[[ReadFileFn, WriteFileFn, Connection], Iterable[Output] | None],
+        publish: Callable[[list[Publish]], None],
+    ) -> None:
+        """Do what the contract says of one request, in its order.
+
+        Raises:
+            BaseException: Whatever ``function`` raises, or an error of ours. What was not yet
+                uploaded never is, the transaction is rolled back, and nothing is published.
+        """
+        files = RequestFiles(request, self._store, self._resolve_bucket)
+        session = self._session
+        try:
+            outputs = function(files.read_file, files.write_file, session.connection)
+            publishes = self._routes.plan(outputs)  # 1. the iterable is exhausted
+            files.close()  # 2. every file is closed
+            files.upload()  # 3. staged files are uploaded, local copies removed
+            session.commit()  # 4. the transaction is committed
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            files.discard()
+        publish(publishes)  # 5. ids are published; 6. the last confirm acknowledges the message
+
+
+def _nothing() -> None:
+    """Stand in for ``close`` where an iterable has none."""

@@ -1,0 +1,173 @@
+"""One running service: opened, started and stopped in the right order."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..backoff import pauses
+from ..broker.protocol import Broker
+from ..errors import DatabaseUnavailableError, DrainTimeoutError
+from ..files import ObjectStore
+from ..options import Options
+from ..typing import ProcessFn, StartupFn
+from .failures import FailurePauses
+from .request import RequestRunner, Routes
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..database import Database
+
+__all__ = ["Definition", "Service", "Surroundings"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What the user said of a service.
+
+    Attributes:
+        name: The name that the configuration knows it by.
+        process: Processes one request.
+        startup: Runs once before the first request.
+        options: Its tunables.
+    """
+
+    name: str
+    process: ProcessFn
+    startup: StartupFn | None
+    options: Options
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the configuration gives a service to work with.
+
+    Attributes:
+        broker: Where ids come from and go to.
+        routes: Which queues a case's outputs go to.
+        database: Where connections come from.
+        store: Where files come from and go to.
+        resolve_bucket: Turns a key of the configuration into a bucket's name.
+    """
+
+    broker: Broker
+    routes: Routes
+    database: Database
+    store: ObjectStore
+    resolve_bucket: Callable[[str], str]
+
+
+class Service:
+    """A service with everything that it needs.
+
+    Args:
+        definition: What the user said.
+        surroundings: What the configuration said.
+        on_failure: Called, on any thread, when the service cannot go on.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        surroundings: Surroundings,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._definition = definition
+        self._around = surroundings
+        self._session = surroundings.database.session()
+        self._runner = RequestRunner(
+            definition.process,
+            routes=surroundings.routes,
+            store=surroundings.store,
+            resolve_bucket=surroundings.resolve_bucket,
+            session=self._session,
+            broker=surroundings.broker,
+        )
+        options = definition.options
+        self._worker = Worker(
+            definition.name,
+            surroundings.broker,
+            self._runner.run,
+            FailurePauses(options.retry_pause, options.retry_pause_limit),
+            on_failure,
+        )
+
+    def open(self) -> None:
+        """Reach everything that is needed, and run ``startup``.
+
+        Raises:
+            DatabaseError: PostgreSQL refused, or could not be reached in time.
+            BrokerError: RabbitMQ refused, or could not be reached in time.
+            BaseException: Whatever ``startup`` raises.
+        """
+        with self._abandoned_on_error():
+            self._wait_for_database()
+            self._around.broker.open()
+            if self._definition.startup is not None:
+                self._runner.run_startup(self._definition.startup)
+
+    def start(self) -> None:
+        """Begin to take requests.
+
+        Raises:
+            BrokerError: The inbound queue cannot be consumed.
+        """
+        with self._abandoned_on_error():
+            self._worker.start()
+            self._around.broker.consume()
+
+    def stop(self) -> None:
+        """Take no more requests, finish what runs, and let go of everything.
+
+        Raises:
+            DrainTimeoutError: A request was still running after ``drain_timeout``. Its message
+                goes back to the queue, like all that is not settled.
+        """
+        seconds = self._definition.options.drain_timeout
+        deadline = time.monotonic() + seconds
+        self._worker.stop()
+        self._around.broker.cancel()
+        drained = self._worker.join(seconds)
+        settled = self._around.broker.close(max(0.0, deadline - time.monotonic()))
+        if drained:
+            self._session.close()
+            self._around.database.close()
+        if not drained:
+            raise DrainTimeoutError(
+                f"a request of {self._definition.name!r} was still running {seconds:.0f} s after "
+                "the stop; it is handed back to its queue (option drain_timeout)"
+            )
+        if not settled:
+            _log.warning("stopped before every message was settled: those are delivered again")
+
+    @contextmanager
+    def _abandoned_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._worker.stop()
+            self._around.broker.cancel()
+            self._around.broker.close(0)
+            self._session.close()
+            self._around.database.close()
+            raise
+
+    def _wait_for_database(self) -> None:
+        options = self._definition.options
+        deadline = time.monotonic() + options.startup_timeout
+        for pause in pauses(options.reconnect_pause, options.reconnect_pause_limit):
+            try:
+                self._around.database.check()
+                return
+            except DatabaseUnavailableError as error:
+                left = deadline - time.monotonic()
+                if left <= pause:
+                    raise
+                _log.warning("%s; trying again in %.1f s", error, pause)
+            time.sleep(pause)
