@@ -53,6 +53,7 @@ class ReadFileFn(Protocol):
             ObjectNotFoundError: There is no such object; the error names bucket and id.
             StorageError: The store could not be reached or refused.
             ConfigurationError: The configuration service does not know the key.
+            UsageError: The key or the id can be none.
         """
         ...
 
@@ -121,6 +122,7 @@ class WriteFileFn(Protocol):
         Raises:
             RequestEndedError: The request that this function belongs to is over.
             ConfigurationError: The configuration service does not know the key.
+            UsageError: The key or the id can be none.
         """
         ...
 
