@@ -1,0 +1,1 @@
+"""The servers that the tests run against: real ones, private to a test run, on loopback."""
