@@ -130,7 +130,7 @@ def running(microservice: Microservice) -> Iterator[Microservice]:
     def start() -> None:
         try:
             microservice.start()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # raised again below
             errors.append(error)
 
     thread = threading.Thread(target=start, name=f"{microservice.name}-main", daemon=True)
