@@ -1,0 +1,13 @@
+"""``read_file`` and ``write_file``: object stores, and the files of one request.
+
+`S3Store` is not among these names: it lives in `slingshot_microservice.files.s3`, which loads
+boto3, and is imported only where the configuration says S3.
+"""
+
+from __future__ import annotations
+
+from .directory import DirectoryStore
+from .request import RequestFiles, StagedFile
+from .store import ObjectStore
+
+__all__ = ["DirectoryStore", "ObjectStore", "RequestFiles", "StagedFile"]

@@ -1,0 +1,351 @@
+"""The S3 store against servers that others wrote, and against ones that misbehave."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+import tracemalloc
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from servers.ports import LOOPBACK, free_port
+from servers.s3 import S3Server
+
+from slingshot_microservice.errors import (
+    ObjectNotFoundError,
+    StorageError,
+    StorageUnavailableError,
+)
+from slingshot_microservice.files import ObjectStore
+from slingshot_microservice.files.s3 import S3Store
+
+MIB = 1024 * 1024
+LIMIT = 1 * MIB
+
+
+@contextmanager
+def store_of(
+    server: S3Server, *, access_key: str | None = None, secret_key: str | None = None
+) -> Iterator[S3Store]:
+    store = S3Store(
+        server.endpoint,
+        access_key or server.access_key,
+        secret_key or server.secret_key,
+        memory_limit=LIMIT,
+    )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def store(s3: S3Server) -> Iterator[S3Store]:
+    with store_of(s3) as store:
+        yield store
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    name = f"texts-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(name)
+    return name
+
+
+def file_of(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "staged"
+    path.write_bytes(data)
+    return path
+
+
+def test_is_an_object_store(store: S3Store) -> None:
+    kept: ObjectStore = store
+    kept.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, LIMIT, LIMIT + 1])
+def test_reads_what_is_there(s3: S3Server, store: S3Store, bucket: str, size: int) -> None:
+    data = os.urandom(size)
+    s3.put(bucket, 2**64 - 1, data)
+    with store.read(bucket, 2**64 - 1) as file:
+        assert file.readable()
+        assert file.read() == data
+        file.seek(0)
+        assert file.read(1) == data[:1]
+
+
+def test_a_large_object_goes_through_a_file_and_not_through_memory(
+    s3: S3Server, store: S3Store, bucket: str
+) -> None:
+    data = os.urandom(20 * MIB)
+    s3.put(bucket, 1, data)
+    store.read(bucket, 1).close()  # so that what boto3 loads once is not counted
+    tracemalloc.start()
+    try:
+        file = store.read(bucket, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    with file:
+        assert os.fstat(file.fileno()).st_size == 20 * MIB
+        assert peak < 8 * MIB
+        assert file.read() == data
+
+
+@pytest.mark.parametrize("size", [0, 5, LIMIT])
+def test_a_small_file_is_one_put(
+    s3: S3Server, store: S3Store, bucket: str, tmp_path: Path, size: int
+) -> None:
+    data = os.urandom(size)
+    store.upload(bucket, 7, file_of(tmp_path, data))
+    assert s3.get(bucket, 7) == data
+    assert "-" not in s3.client().head_object(Bucket=bucket, Key="7")["ETag"]
+
+
+def test_a_large_file_arrives_whole(
+    s3: S3Server, store: S3Store, bucket: str, tmp_path: Path
+) -> None:
+    data = os.urandom(20 * MIB)
+    store.upload(bucket, 7, file_of(tmp_path, data))
+    assert s3.get(bucket, 7) == data
+
+
+def test_a_large_file_is_uploaded_in_parts(moto_s3: S3Server, tmp_path: Path) -> None:
+    moto_s3.create_bucket("in-parts")
+    with store_of(moto_s3) as store:
+        store.upload("in-parts", 7, file_of(tmp_path, b"x" * 20 * MIB))
+    etag = moto_s3.client().head_object(Bucket="in-parts", Key="7")["ETag"]
+    assert etag.endswith('-3"')  # rclone's ETags do not tell
+
+
+def test_replaces_an_object(s3: S3Server, store: S3Store, bucket: str, tmp_path: Path) -> None:
+    s3.put(bucket, 7, b"before")
+    store.upload(bucket, 7, file_of(tmp_path, b"after"))
+    assert s3.get(bucket, 7) == b"after"
+
+
+def test_a_missing_object_is_named(s3: S3Server, store: S3Store, bucket: str) -> None:
+    with pytest.raises(ObjectNotFoundError) as caught:
+        store.read(bucket, 42)
+    assert str(caught.value) == f"bucket '{bucket}' has no object 42 at {s3.endpoint}"
+    assert (caught.value.bucket, caught.value.id) == (bucket, 42)
+
+
+@pytest.mark.parametrize("size", [1, LIMIT + 1])
+def test_a_missing_bucket_is_named(s3: S3Server, store: S3Store, tmp_path: Path, size: int) -> None:
+    with pytest.raises(ObjectNotFoundError, match=f"no bucket 'nowhere' at {s3.endpoint}"):
+        store.read("nowhere", 42)
+    with pytest.raises(ObjectNotFoundError, match=f"no bucket 'nowhere' at {s3.endpoint}"):
+        store.upload("nowhere", 42, file_of(tmp_path, b"x" * size))
+
+
+@pytest.mark.parametrize("size", [1, LIMIT + 1])
+def test_a_refused_key_is_said_and_not_shown(
+    rclone_s3: S3Server, tmp_path: Path, size: int
+) -> None:
+    wrong = {"access_key": "someone-else", "secret_key": "wrong-secret"}
+    for name, value in wrong.items():
+        with store_of(rclone_s3, **{name: value}) as store:
+            with pytest.raises(StorageError, match="refused the access key") as reading:
+                store.read("texts", 42)
+            with pytest.raises(StorageError, match="refused the access key") as writing:
+                store.upload("texts", 42, file_of(tmp_path, b"x" * size))
+        assert type(reading.value) is type(writing.value) is StorageError
+        assert value not in f"{reading.value!r} {writing.value!r}"
+
+
+def test_settings_of_the_environment_do_not_leak_in(
+    s3: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[default]\nendpoint_url = http://127.0.0.1:1\nbroken")
+    for name, value in {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "config"),
+        "AWS_PROFILE": "no-such-profile",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "other",
+        "AWS_SECRET_ACCESS_KEY": "other",
+        "AWS_SESSION_TOKEN": "other",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_USE_DUALSTACK_ENDPOINT": "true",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_MAX_ATTEMPTS": "100",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_supported",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with store_of(s3) as store:
+        store.upload(bucket, 7, file_of(tmp_path, b"content"))
+        with store.read(bucket, 7) as file:
+            assert file.read() == b"content"
+
+
+def test_a_store_that_is_away_is_named(tmp_path: Path) -> None:
+    endpoint = f"http://{LOOPBACK}:{free_port()}"
+    store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+    with pytest.raises(StorageUnavailableError, match=endpoint):
+        store.read("texts", 42)
+    with pytest.raises(StorageUnavailableError, match=endpoint):
+        store.upload("texts", 42, file_of(tmp_path, b"x" * (LIMIT + 1)))
+    store.close()
+
+
+def test_a_store_that_comes_back_is_used_again(rclone_s3: S3Server) -> None:
+    rclone_s3.create_bucket("back-again")
+    rclone_s3.put("back-again", 1, b"content")
+    with store_of(rclone_s3) as store:
+        rclone_s3.stop()
+        try:
+            with pytest.raises(StorageUnavailableError):
+                store.read("back-again", 1)
+        finally:
+            rclone_s3.start()
+        with store.read("back-again", 1) as file:
+            assert file.read() == b"content"
+
+
+class Script:
+    """Answers every request with the same bytes, and hangs up; or breaks off, with a reset."""
+
+    def __init__(self, answer: bytes, *, reset: bool = False) -> None:
+        self._answer = answer
+        self._reset = reset
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.endpoint = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}"
+        self.requests: list[str] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def __enter__(self) -> Script:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.requests.append(connection.recv(65_536).decode("latin-1").lower())
+                connection.sendall(self._answer)
+                if self._reset:
+                    linger = struct.pack("ii", 1, 0)  # close() then sends RST
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+@contextmanager
+def scripted(answer: bytes, *, reset: bool = False) -> Iterator[tuple[Script, S3Store]]:
+    with Script(answer, reset=reset) as script:
+        store = S3Store(script.endpoint, "access", "secret", memory_limit=LIMIT)
+        try:
+            yield script, store
+        finally:
+            store.close()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("announced", [100, 2 * LIMIT])
+def test_half_an_object_is_never_taken_for_a_whole(announced: int, reset: bool) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n\r\n".encode()
+    half = head + b"x" * (announced // 2)
+    with (
+        scripted(half, reset=reset) as (script, store),
+        pytest.raises(StorageUnavailableError, match=script.endpoint),
+    ):
+        store.read("texts", 42)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+
+def test_an_object_of_unannounced_length_is_read_whole() -> None:
+    with scripted(CHUNKED + b"0\r\n\r\n") as (_, store), store.read("texts", 42) as file:
+        assert file.read() == b"hello"
+
+
+def test_an_object_of_unannounced_length_is_not_cut_off() -> None:
+    with scripted(CHUNKED) as (_, store), pytest.raises(StorageUnavailableError):
+        store.read("texts", 42)
+
+
+def test_requests_are_what_every_s3_server_understands(tmp_path: Path) -> None:
+    with Script(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as script:
+        # A name, because for an address boto3 takes the path style by itself.
+        endpoint = script.endpoint.replace(LOOPBACK, "localhost")
+        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+        store.upload("texts", 42, file_of(tmp_path, b""))
+        store.close()
+    [request] = script.requests
+    assert request.startswith("put /texts/42 http/1.1")
+    assert "/garage/s3/aws4_request" in request
+    assert "checksum" not in request
+    assert "chunked" not in request
+
+
+class HalfBrokenHandler(BaseHTTPRequestHandler):
+    """Begins a multipart upload, and then refuses its second part."""
+
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar[list[str]]
+    part_status: ClassVar[int]
+
+    def do_POST(self) -> None:
+        if "uploads" in self.path:
+            self._answer(200, b"<R xmlns='s3'><UploadId>one</UploadId></R>")
+        else:
+            self._answer(200, b"<R/>")
+
+    def do_PUT(self) -> None:
+        self._answer(self.part_status if "partNumber=2" in self.path else 200)
+
+    def do_DELETE(self) -> None:
+        self._answer(204)
+
+    def _answer(self, status: int, body: bytes = b"") -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append(f"{self.command} {self.path}")
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"etag"')
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(500, StorageUnavailableError), (400, StorageError), (403, StorageError)]
+)
+def test_an_upload_that_fails_halfway_is_given_up_as_a_whole(
+    tmp_path: Path, status: int, kind: type[StorageError]
+) -> None:
+    class Handler(HalfBrokenHandler):
+        seen: ClassVar[list[str]] = []
+        part_status = status
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        endpoint = f"http://{LOOPBACK}:{server.server_port}"
+        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+        with pytest.raises(StorageError, match="cannot write object 7") as caught:
+            store.upload("texts", 7, file_of(tmp_path, b"x" * 20 * MIB))
+        store.close()
+        server.shutdown()
+        thread.join()
+    assert type(caught.value) is kind
+    assert any(line.startswith("DELETE /texts/7?uploadId=one") for line in Handler.seen)
+    assert not any(line.startswith("POST /texts/7?uploadId") for line in Handler.seen)

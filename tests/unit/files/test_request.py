@@ -1,0 +1,408 @@
+"""The files of one request: what process is given, and what becomes of it."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import gc
+import io
+import json
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from slingshot_microservice.errors import (
+    ConfigurationError,
+    ObjectNotFoundError,
+    RequestEndedError,
+    StorageError,
+    StorageUnavailableError,
+    UsageError,
+)
+from slingshot_microservice.files import DirectoryStore, RequestFiles, StagedFile
+from slingshot_microservice.typing import ReadFileFn, WriteFileFn, WriteHandle
+
+BUCKETS = {"in": "texts", "out": "reports", "also-out": "reports"}
+LIMIT = 1000
+
+
+class RecordingStore(DirectoryStore):
+    """Notes the order of uploads, and can be told to fail."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, LIMIT)
+        self.uploads: list[tuple[str, int]] = []
+        self.failing: int | None = None
+
+    def upload(self, bucket: str, id: int, path: Path) -> None:
+        if id == self.failing:
+            raise StorageUnavailableError("the store is away", bucket=bucket, id=id)
+        self.uploads.append((bucket, id))
+        super().upload(bucket, id, path)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where local copies are made; nothing else is."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "objects" / "texts").mkdir(parents=True)
+    return tmp_path / "objects"
+
+
+@pytest.fixture
+def store(root: Path) -> RecordingStore:
+    return RecordingStore(root)
+
+
+@pytest.fixture
+def files(store: RecordingStore, temporary: Path) -> RequestFiles:
+    return RequestFiles(7, store, BUCKETS.__getitem__)
+
+
+def finish(files: RequestFiles) -> None:
+    files.close()
+    files.upload()
+    files.discard()
+
+
+def test_gives_what_the_public_types_promise(files: RequestFiles) -> None:
+    read_file: ReadFileFn = files.read_file
+    write_file: WriteFileFn = files.write_file
+    handle: WriteHandle = write_file("out", 1)
+    assert callable(read_file)
+    assert not handle.closed
+    files.discard()
+
+
+def test_reads_and_writes_the_buckets_that_keys_stand_for(files: RequestFiles, root: Path) -> None:
+    (root / "texts" / "42").write_bytes(b"hello")
+    files.write_file("out", 43).write(files.read_file("in", 42).read().upper())
+    finish(files)
+    assert (root / "reports" / "43").read_bytes() == b"HELLO"
+
+
+def test_a_request_without_files_leaves_no_trace(
+    files: RequestFiles, root: Path, temporary: Path
+) -> None:
+    finish(files)
+    assert list(temporary.iterdir()) == []
+    assert [path.name for path in root.iterdir()] == ["texts"]
+
+
+def test_nothing_is_stored_before_upload(files: RequestFiles, root: Path) -> None:
+    with files.write_file("out", 1) as file:
+        file.write(b"staged")
+    files.close()
+    assert not (root / "reports").exists()
+    files.discard()
+    assert not (root / "reports").exists()
+
+
+def test_close_closes_every_file(files: RequestFiles, root: Path) -> None:
+    (root / "texts" / "1").write_bytes(b"small")
+    (root / "texts" / "2").write_bytes(b"x" * (LIMIT + 1))
+    opened = [files.read_file("in", 1), files.read_file("in", 2), files.write_file("out", 3)]
+    files.close()
+    assert [file.closed for file in opened] == [True, True, True]
+    files.discard()
+
+
+def test_process_may_close_files_itself(files: RequestFiles, root: Path) -> None:
+    (root / "texts" / "1").write_bytes(b"x" * (LIMIT + 1))
+    with files.read_file("in", 1) as reader, files.write_file("out", 2) as writer:
+        shutil.copyfileobj(reader, writer)
+    files.write_file("out", 3).close()
+    finish(files)
+    assert (root / "reports" / "2").read_bytes() == b"x" * (LIMIT + 1)
+    assert (root / "reports" / "3").read_bytes() == b""
+
+
+def test_uploads_in_the_order_of_first_staging(files: RequestFiles, store: RecordingStore) -> None:
+    for id in (5, 3, 9, 3):
+        files.write_file("out", id)
+    finish(files)
+    assert store.uploads == [("reports", 5), ("reports", 3), ("reports", 9)]
+
+
+@pytest.mark.parametrize("later", ["out", "also-out"])
+def test_of_two_files_for_one_object_the_later_stands(
+    files: RequestFiles, root: Path, store: RecordingStore, later: str
+) -> None:
+    earlier = files.write_file("out", 1)
+    files.write_file(later, 1).write(b"later")
+    earlier.write(b"earlier, and written last")
+    finish(files)
+    assert (root / "reports" / "1").read_bytes() == b"later"
+    assert store.uploads == [("reports", 1)]
+
+
+def test_the_copy_of_the_earlier_file_is_removed_at_once(
+    files: RequestFiles, temporary: Path
+) -> None:
+    for _ in range(3):
+        files.write_file("out", 1)
+    [folder] = temporary.iterdir()
+    assert len(list(folder.iterdir())) == 1
+    files.discard()
+
+
+def test_local_copies_are_gone_after_the_upload(files: RequestFiles, temporary: Path) -> None:
+    files.write_file("out", 1)
+    [folder] = temporary.iterdir()
+    assert folder.name.startswith("slingshot-")
+    files.close()
+    files.upload()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_failed_upload_stops_there_and_leaves_no_copies(
+    files: RequestFiles, store: RecordingStore, temporary: Path
+) -> None:
+    for id in (1, 2, 3):
+        files.write_file("out", id)
+    store.failing = 2
+    files.close()
+    with pytest.raises(StorageUnavailableError):
+        files.upload()
+    files.discard()
+    assert store.uploads == [("reports", 1)]
+    assert list(temporary.iterdir()) == []
+
+
+def test_discard_closes_removes_and_may_be_repeated(
+    files: RequestFiles, root: Path, temporary: Path
+) -> None:
+    (root / "texts" / "1").write_bytes(b"x" * (LIMIT + 1))
+    opened = [files.read_file("in", 1), files.write_file("out", 2)]
+    files.discard()
+    files.discard()
+    files.close()
+    files.upload()
+    assert [file.closed for file in opened] == [True, True]
+    assert list(temporary.iterdir()) == []
+    assert not (root / "reports").exists()
+
+
+@pytest.mark.parametrize("end", [RequestFiles.close, RequestFiles.discard])
+def test_no_files_after_the_end(files: RequestFiles, end: Callable[[RequestFiles], None]) -> None:
+    end(files)
+    with pytest.raises(RequestEndedError, match=r"write_file was called after request 7 had ended"):
+        files.write_file("out", 1)
+    with pytest.raises(RequestEndedError, match=r"read_file was called after request 7 had ended"):
+        files.read_file("in", 1)
+    files.discard()
+
+
+def test_no_files_after_startup(store: RecordingStore) -> None:
+    files = RequestFiles(None, store, BUCKETS.__getitem__)
+    files.close()
+    with pytest.raises(RequestEndedError, match="after startup had ended"):
+        files.write_file("out", 1)
+
+
+def test_an_object_that_arrives_after_the_end_is_closed(tmp_path: Path) -> None:
+    late = io.BytesIO(b"late")
+
+    class SlowStore(DirectoryStore):
+        def read(self, bucket: str, id: int) -> BinaryIO:
+            ending.close()  # as the main thread does while a thread of process is still reading
+            return late
+
+    ending = RequestFiles(7, SlowStore(tmp_path, LIMIT), BUCKETS.__getitem__)
+    with pytest.raises(RequestEndedError, match="read_file"):
+        ending.read_file("in", 1)
+    assert late.closed
+
+
+@pytest.mark.parametrize("id", [-1, 2**64, True, False, 1.0, "1", None])
+def test_what_is_no_id_is_named(files: RequestFiles, temporary: Path, id: int) -> None:
+    with pytest.raises(UsageError, match=r"write_file: id is .*; expected an int from 0 to 184"):
+        files.write_file("out", id)
+    with pytest.raises(UsageError, match=r"read_file: id is .*; expected an int from 0 to 184"):
+        files.read_file("in", id)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", [None, 1, b"out"])
+def test_what_is_no_key_is_named(files: RequestFiles, key: str) -> None:
+    with pytest.raises(UsageError, match="write_file: key is"):
+        files.write_file(key, 1)
+    with pytest.raises(UsageError, match="read_file: key is"):
+        files.read_file(key, 1)
+
+
+class Report(enum.IntEnum):
+    """An id that has a name."""
+
+    DAILY = 11
+
+
+@pytest.mark.parametrize("id", [0, 2**64 - 1, Report.DAILY])
+def test_ids_of_every_size_name_their_object(files: RequestFiles, root: Path, id: int) -> None:
+    files.write_file("out", id).write(b"x")
+    finish(files)
+    assert [path.name for path in (root / "reports").iterdir()] == [format(int(id))]
+
+
+def test_errors_of_the_store_and_the_configuration_pass(store: RecordingStore) -> None:
+    def resolve(key: str) -> str:
+        if key != "in":
+            raise ConfigurationError("no such key", source="test")
+        return "texts"
+
+    files = RequestFiles(7, store, resolve)
+    with pytest.raises(ObjectNotFoundError, match="bucket 'texts' has no object 404"):
+        files.read_file("in", 404)
+    with pytest.raises(ConfigurationError):
+        files.write_file("out", 1)
+    files.discard()
+
+
+def test_a_full_disk_is_an_error_that_names_the_object(
+    files: RequestFiles, root: Path, temporary: Path
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    handle = files.write_file("out", 1)
+    beside = files.write_file("out", 2)
+    os.dup2(full, handle.fileno())
+    os.close(full)
+    handle.write(b"does not fit")
+    with pytest.raises(
+        StorageError, match=r"object 1 of bucket 'reports': No space left"
+    ) as caught:
+        files.close()
+    assert str(temporary) in str(caught.value)
+    assert (handle.closed, beside.closed) == (True, True)
+    files.discard()
+    assert not (root / "reports").exists()
+
+
+def test_a_local_file_that_cannot_be_made_is_an_error(
+    files: RequestFiles, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "missing"))
+    with pytest.raises(StorageError, match="object 1 of bucket 'reports': No such file"):
+        files.write_file("out", 1)
+    files.discard()
+
+
+def test_discard_never_raises(files: RequestFiles, root: Path, temporary: Path) -> None:
+    (root / "texts" / "1").write_bytes(b"small")
+    reader = files.read_file("in", 1)
+    assert isinstance(reader, io.BytesIO)
+    view = reader.getbuffer()  # a BytesIO cannot be closed while this lives
+    raw = files.write_file("out", 2).detach()
+    files.discard()
+    view.release()
+    raw.close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_objects_in_memory_go_when_process_drops_them(files: RequestFiles, root: Path) -> None:
+    (root / "texts" / "1").write_bytes(b"small")
+    reader = weakref.ref(files.read_file("in", 1))
+    gc.collect()
+    assert reader() is None
+    files.discard()
+
+
+def test_threads_of_process_may_share_the_functions(
+    files: RequestFiles, root: Path, temporary: Path
+) -> None:
+    barrier = threading.Barrier(8)
+
+    def write(thread: int) -> None:
+        barrier.wait()
+        for id in range(thread * 20, thread * 20 + 20):
+            with files.write_file("out", id) as file:
+                file.write(str(id))
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(temporary.iterdir())) == 1
+    finish(files)
+    written = {path.name: path.read_text() for path in (root / "reports").iterdir()}
+    assert written == {str(id): str(id) for id in range(160)}
+
+
+# What a handle can be given to.
+
+
+@pytest.fixture
+def handle(tmp_path: Path) -> StagedFile:
+    return StagedFile(tmp_path / "staged")
+
+
+def content(handle: StagedFile, tmp_path: Path) -> bytes:
+    handle.close()
+    return (tmp_path / "staged").read_bytes()
+
+
+def test_write_takes_bytes_and_text(handle: StagedFile, tmp_path: Path) -> None:
+    pieces: list[bytes | bytearray | memoryview | str]
+    pieces = [b"a", bytearray(b"b"), memoryview(b"c"), "é"]
+    assert [handle.write(piece) for piece in pieces] == [1, 1, 1, 2]
+    handle.writelines([b"d", b"e"])
+    assert content(handle, tmp_path) == "abcéde".encode()
+
+
+def test_handle_is_an_ordinary_binary_file(handle: StagedFile, tmp_path: Path) -> None:
+    with handle as file:
+        file.write("0123456789")
+        assert file.tell() == 10
+        assert file.seek(2) == 2
+        file.write(b"XX")
+        file.truncate(6)
+        file.flush()
+        assert os.fstat(file.fileno()).st_size == 6
+        file.seek(0)
+        assert file.read() == b"01XX45"
+    assert handle.closed
+    with pytest.raises(ValueError, match="closed"):
+        handle.write(b"too late")
+
+
+def test_handle_for_csv(handle: StagedFile, tmp_path: Path) -> None:
+    csv.writer(handle).writerows([["name", "size"], ["é", 1]])
+    assert content(handle, tmp_path) == "name,size\r\né,1\r\n".encode()
+
+
+def test_handle_for_json(handle: StagedFile, tmp_path: Path) -> None:
+    json.dump({"size": [1, 2]}, handle)
+    assert json.loads(content(handle, tmp_path)) == {"size": [1, 2]}
+
+
+def test_handle_for_copyfileobj(handle: StagedFile, tmp_path: Path) -> None:
+    shutil.copyfileobj(io.BytesIO(b"x" * 100_000), handle)
+    assert content(handle, tmp_path) == b"x" * 100_000
+
+
+def test_handle_for_zipfile(handle: StagedFile, tmp_path: Path) -> None:
+    with zipfile.ZipFile(handle, "w") as archive:
+        archive.writestr("name", "content")
+    with zipfile.ZipFile(io.BytesIO(content(handle, tmp_path))) as archive:
+        assert archive.read("name") == b"content"
+
+
+def test_handle_for_text_wrapper(handle: StagedFile, tmp_path: Path) -> None:
+    with io.TextIOWrapper(handle, encoding="utf-16-le", newline="\n") as text:
+        print("é", file=text)
+    assert content(handle, tmp_path) == "é\n".encode("utf-16-le")
