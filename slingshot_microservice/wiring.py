@@ -5,6 +5,7 @@ Heavy libraries are loaded here, each when the configuration asks for it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -58,9 +59,13 @@ def build_service(
     routes = Routes(
         (route.case, [indexes[queue] for queue in route.queues]) for route in settings.routes
     )
-    broker = _broker(definition, settings, outbound, system_map, queues, on_failure)
-    store = _store(system_map, options)
-    database = _database(name, system_map)
+    with contextlib.ExitStack() as undo:
+        store = _store(system_map, options)
+        undo.callback(store.close)
+        broker = _broker(definition, settings, outbound, system_map, queues, on_failure)
+        undo.callback(broker.close, 0)
+        database = _database(name, system_map)
+        undo.pop_all()
     _log.info(
         "service %r %s: queue %r in, %d queues out, hot path %s, configuration of %s",
         name,

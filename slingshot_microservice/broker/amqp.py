@@ -19,7 +19,6 @@ from pika.adapters.select_connection import IOLoop, _Timeout
 from pika.channel import Channel
 from pika.connection import Connection
 from pika.exceptions import (
-    AMQPError,
     ChannelClosedByBroker,
     ConnectionClosedByBroker,
     ProbableAccessDeniedError,
@@ -358,9 +357,9 @@ def describe(reason: BaseException) -> str:
     """Say in a few words what pika means."""
     if isinstance(reason, (ConnectionClosedByBroker, ChannelClosedByBroker)):
         return f"{reason.reply_code} {reason.reply_text}"
-    while isinstance(reason, AMQPError) and reason.args and isinstance(reason.args[-1], Exception):
-        reason = reason.args[-1]
-    cause = getattr(reason, "exceptions", None)  # of an attempt on several addresses
-    if cause:
-        return describe(cause[-1])
+    # pika wraps what went wrong: a list of one attempt an address, each with its own cause.
+    attempts = getattr(reason, "exceptions", None) or [getattr(reason, "exception", None)]
+    cause = attempts[-1] or (reason.args[-1] if reason.args else None)
+    if isinstance(cause, Exception):
+        return describe(cause)
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__

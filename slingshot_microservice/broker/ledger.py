@@ -7,6 +7,7 @@ channel. Arithmetic only: nothing here does I/O.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence, Set
 
 from ..hotpath import FrameWriter, Publish
@@ -39,7 +40,7 @@ class Ledger:
         self._settled: set[int] = set()  # was acknowledged or handed back, ahead of the head
         self._head = 1  # the lowest tag that is not settled
         self._unconfirmed: dict[int, tuple[int, Publish]] = {}
-        self._returned: set[int] = set()
+        self._returned: Counter[Publish] = Counter()  # and not yet confirmed
         self._sequence = 0
         self._oldest = 1
 
@@ -91,21 +92,20 @@ class Ledger:
     def returned(self, publish: Publish) -> None:
         """Take note that a message came back; its confirm is still to come.
 
-        A return does not say which of several equal messages it is. It does not matter: they
-        are equal, so it is the oldest.
+        A return does not say which of several equal messages it is. The next of them to be
+        confirmed is taken for it: so there are never more that count as safe than are safe.
         """
-        for sequence, (_, candidate) in self._unconfirmed.items():
-            if candidate == publish and sequence not in self._returned:
-                self._returned.add(sequence)
-                return
+        self._returned[publish] += 1
 
     def _resolve(self, sequence: int, accepted: bool) -> None:
         tag, publish = self._unconfirmed.pop(sequence, (_ORPHAN, None))
-        waiting = self._waiting.get(tag)
-        if sequence in self._returned:
-            self._returned.discard(sequence)
+        if publish is None:
+            return
+        if publish in self._returned:
+            self._returned -= Counter((publish,))
             accepted = False
-        if waiting is None or publish is None:
+        waiting = self._waiting.get(tag)
+        if waiting is None:
             return
         waiting.missing -= 1
         if not accepted:

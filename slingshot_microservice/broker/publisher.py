@@ -161,17 +161,18 @@ class Publisher:
         self._on_publishing()
 
     def _on_returned(self, returned: Returned) -> None:
-        _log.warning(
-            "queue %r did not take a message: %s %s", returned.queue, returned.code, returned.text
-        )
-        if returned.queue in self._indexes:
-            try:
-                publish = self._indexes[returned.queue], decode_id(returned.body)
-            except MalformedIdError:
-                publish = _DEAD  # parked in a queue that is an outbound one, too
-            self._ledger.returned(publish)
-        else:
-            self._ledger.returned(_DEAD)
+        publish = self._identify(returned)
+        if publish != _DEAD:  # which is made when it is first needed
+            _log.warning("queue %r did not take a message: %s", returned.queue, returned.text)
+        self._ledger.returned(publish)
+
+    def _identify(self, returned: Returned) -> Publish:
+        if returned.queue not in self._indexes:
+            return _DEAD
+        try:
+            return self._indexes[returned.queue], decode_id(returned.body)
+        except MalformedIdError:
+            return _DEAD  # the queue of the dead is an outbound one, too
 
     def _on_refused(self, refused: list[tuple[int, list[Publish]]]) -> None:
         """Try once more with queues that are known to exist; after that, give up."""

@@ -144,6 +144,9 @@ class RabbitMQBroker:
 
     def close(self, timeout: float) -> bool:
         """Wait until what was finished is settled, then disconnect; see `Broker.close`."""
+        if self._thread.ident is None:
+            self._loop.close()
+            return True
         if not self._thread.is_alive():
             return False
         self._call(self._begin_close)
@@ -188,12 +191,13 @@ class RabbitMQBroker:
             self._consumer.link.connect()
             self._publisher.link.connect()
             self._loop.start()
-            self._loop.close()
         except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("the I/O thread has died: %r", error, exc_info=True)
             self._fail(BrokerError(f"the I/O thread has died: {error!r}"))
             self._consumer.inbox.put(None)
             self._on_failure(error)
+        finally:
+            self._loop.close()
 
     def _fail(self, error: BrokerError) -> None:
         for future in (self._opened, self._sent, self._started, self._settled):

@@ -44,7 +44,8 @@ _TAG_AND_BITS = Struct(">QB")
 _CONTENT_HEAD = Struct(">HHQH")  # class, weight, body bytes, property flags
 _FRAME_TYPES = frozenset({METHOD_FRAME, HEADER_FRAME, BODY_FRAME, HEARTBEAT_FRAME})
 _END = bytes([FRAME_END])
-_PAYLOAD_MAX = FRAME_MAX - _FRAME_HEAD.size - len(_END)
+_FRAME_MIN = _FRAME_HEAD.size + len(_END)  # also the size of the header of another protocol
+_PAYLOAD_MAX = FRAME_MAX - _FRAME_MIN
 
 
 def decode_id(body: bytes) -> int:
@@ -103,7 +104,7 @@ class RoutingTable:
             elif isinstance(case, int):
                 self._integers[int(case)] = tuple(queues)
             else:
-                self._strings[str(case)] = tuple(queues)
+                self._strings[str.__str__(case)] = tuple(queues)
 
     def lookup(self, case: object) -> tuple[int, ...] | None:
         """Return the indexes of the queues of ``case``, or None when it is not listed.
@@ -292,7 +293,7 @@ class FrameReader:
         buffer = self._rest + data
         self._received = received = Received([], [], [], [], b"")
         position, other = 0, []
-        while len(buffer) - position >= _FRAME_HEAD.size:
+        while len(buffer) - position >= _FRAME_MIN:
             kind, channel, size = _FRAME_HEAD.unpack_from(buffer, position)
             if kind not in _FRAME_TYPES:
                 other.append(self._foreign(buffer, position))

@@ -136,9 +136,8 @@ class Service:
         drained = self._worker.join(seconds)
         settled = self._around.broker.close(max(0.0, deadline - time.monotonic()))
         if drained:
-            self._session.close()
-            self._around.database.close()
-        if not drained:
+            self._let_go()
+        else:
             raise DrainTimeoutError(
                 f"a request of {self._definition.name!r} was still running {seconds:.0f} s after "
                 "the stop; it is handed back to its queue (option drain_timeout)"
@@ -154,9 +153,13 @@ class Service:
             self._worker.stop()
             self._around.broker.cancel()
             self._around.broker.close(0)
-            self._session.close()
-            self._around.database.close()
+            self._let_go()
             raise
+
+    def _let_go(self) -> None:
+        self._session.close()
+        self._around.database.close()
+        self._around.store.close()
 
     def _wait_for_database(self) -> None:
         options = self._definition.options
