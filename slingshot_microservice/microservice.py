@@ -6,11 +6,9 @@ import contextlib
 import inspect
 import logging
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
-from types import FrameType
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from .errors import UsageError
@@ -133,6 +131,7 @@ class Microservice:
     def _run(self) -> None:
         from .broker.memory import MemoryQueues
         from .observe.logs import configure_logging
+        from .signals import stop_on_signals
         from .sysmap import open_system_map
         from .wiring import build_service
 
@@ -142,7 +141,7 @@ class Microservice:
             service = build_service(self.definition, system_map, MemoryQueues(), self._fail)
             service.open()
             # Until here nothing is in hand, so that a signal may simply end the program.
-            with _signals_stop(self._stop):
+            with stop_on_signals(self._stop):
                 service.start()
                 self._stop.wait()
                 _log.info("service %r stops", self._name)
@@ -195,27 +194,3 @@ def collect_services() -> Iterator[list[Microservice]]:
         yield collected
     finally:
         _collected.reset(token)
-
-
-@contextlib.contextmanager
-def _signals_stop(stop: threading.Event) -> Iterator[None]:
-    """Set ``stop`` on SIGTERM or SIGINT, if this is the main thread. A second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
-
-    def restore() -> None:
-        for number in list(previous):
-            signal.signal(number, previous.pop(number))
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        restore()
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        previous[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        restore()
