@@ -85,7 +85,7 @@ class Microservice:
         self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
-        return f"Microservice({self._name!r}, {os.fspath(self._config_host)!r})"
+        return f"Microservice({self._name!r}, {str(self._config_host)!r})"
 
     @property
     def name(self) -> str:

@@ -7,7 +7,6 @@ An argument in code wins over the variable, the variable over the default. The v
 from __future__ import annotations
 
 import difflib
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -72,7 +71,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check(field.name, getattr(self, field.name))
+            _check(field.name, getattr(self, field.name), called=f"option {field.name}")
 
     @classmethod
     def gather(
@@ -103,6 +102,7 @@ class Options:
                 values[name] = arguments[name]
             elif variable in environment:
                 values[name] = _parse(variable, environment[variable], type(default))
+                _check(name, values[name], called=variable)
         return cls(**values)  # type: ignore[arg-type]  # _check looks at every type
 
 
@@ -127,12 +127,12 @@ _RANGES: dict[str, tuple[float, float]] = {
 _SECONDS = (0.001, 86_400.0)
 
 
-def _check(name: str, value: object) -> None:
+def _check(name: str, value: object, *, called: str) -> None:
     whole = name in _RANGES
     low, high = _RANGES.get(name, _SECONDS)
     kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, kinds):
         noun = "a whole number" if whole else "a number of seconds"
-        raise OptionError(f"option {name} is {value!r}; expected {noun}")
-    if not low <= value <= high:
-        raise OptionError(f"option {name} is {value!r}; expected {low:,} to {high:,}")
+        raise OptionError(f"{called} is {value!r}; expected {noun}")
+    if not low <= value <= high:  # which a NaN is not either
+        raise OptionError(f"{called} is {value!r}; expected {low:,} to {high:,}")

@@ -40,7 +40,7 @@ class Ledger:
         self._settled: set[int] = set()  # was acknowledged or handed back, ahead of the head
         self._head = 1  # the lowest tag that is not settled
         self._unconfirmed: dict[int, tuple[int, Publish]] = {}
-        self._returned: Counter[Publish] = Counter()  # and not yet confirmed
+        self._returned: Counter[Publish] = Counter()  # and not yet accepted
         self._sequence = 0
         self._oldest = 1
 
@@ -93,7 +93,7 @@ class Ledger:
         """Take note that a message came back; its confirm is still to come.
 
         A return does not say which of several equal messages it is. The next of them to be
-        confirmed is taken for it: so there are never more that count as safe than are safe.
+        accepted is taken for it: so there are never more that count as safe than are safe.
         """
         self._returned[publish] += 1
 
@@ -101,7 +101,7 @@ class Ledger:
         tag, publish = self._unconfirmed.pop(sequence, (_ORPHAN, None))
         if publish is None:
             return
-        if publish in self._returned:
+        if accepted and publish in self._returned:
             self._returned -= Counter((publish,))
             accepted = False
         waiting = self._waiting.get(tag)

@@ -86,7 +86,7 @@ class Worker:
 def _log_failure(request: int, error: BaseException, pause: float) -> None:
     """Say what failed: ours in one line, the user's with its stack."""
     ours = isinstance(error, SlingshotError)
-    text = str(error) if ours else f"{type(error).__name__}: {error}"
+    text = str(error) if ours else _describe(error)
     _log.error(
         "request %d failed: %s; handed back to its queue in %.1f s",
         request,
@@ -94,3 +94,10 @@ def _log_failure(request: int, error: BaseException, pause: float) -> None:
         pause,
         exc_info=None if ours else error,
     )
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as unprintable:  # noqa: BLE001  # the error is the user's, and so is its text
+        return f"{type(error).__name__}, whose text fails: {type(unprintable).__name__}"

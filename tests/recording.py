@@ -1,0 +1,176 @@
+"""Stand-ins for the surroundings of a request, which note what is asked of them and in what order.
+
+A journal is a list of lines. What a stand-in is told to fail at, it notes first.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from slingshot_microservice.broker.protocol import Batch
+from slingshot_microservice.errors import DatabaseError, StorageUnavailableError
+from slingshot_microservice.hotpath import Publish
+
+__all__ = [
+    "Journal",
+    "RecordingBroker",
+    "RecordingDatabase",
+    "RecordingSession",
+    "RecordingStore",
+    "local_copies",
+]
+
+
+class Journal(list[str]):
+    """What happened, one line each; and what is to fail, by the first word of its line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: dict[str, BaseException] = {}
+
+    def note(self, line: str) -> None:
+        """Write a line, and raise if this is what is to fail."""
+        self.append(line)
+        error = self.failing.get(line.split()[0])
+        if error is not None:
+            raise error
+
+
+def local_copies() -> int:
+    """Count the folders of staged files that are there now."""
+    return len(list(Path(tempfile.gettempdir()).glob("slingshot-*")))
+
+
+class RecordingReader(io.BytesIO):
+    """An object that notes when it is closed."""
+
+    def __init__(self, journal: Journal, name: str, content: bytes) -> None:
+        super().__init__(content)
+        self._journal = journal
+        self._name = name
+
+    def close(self) -> None:
+        """Note it, the first time."""
+        if not self.closed:
+            self._journal.note(f"close {self._name}")
+        super().close()
+
+
+class RecordingStore:
+    """Object stores that hold ``hello`` everywhere. Fulfils `ObjectStore`."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def read(self, bucket: str, id: int) -> BinaryIO:
+        """Open what is always there."""
+        self._journal.note(f"read {bucket}/{id}")
+        return RecordingReader(self._journal, f"{bucket}/{id}", b"hello")
+
+    def upload(self, bucket: str, id: int, path: Path) -> None:
+        """Note what the file holds by now."""
+        self._journal.note(f"upload {bucket}/{id} {path.read_text()}")
+
+    def close(self) -> None:
+        """Note it."""
+        self._journal.note("store closed")
+
+    def fail(self) -> None:
+        """Refuse uploads from now on."""
+        error = StorageUnavailableError("the store is away", bucket="reports", id=7)
+        self._journal.failing["upload"] = error
+
+
+class RecordingSession:
+    """A database session without a database."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.connection = object()
+
+    def commit(self) -> None:
+        """Note it, and how many local copies are left."""
+        self._journal.note(f"commit with {local_copies()} local copies")
+
+    def rollback(self) -> None:
+        """Note it."""
+        self._journal.note("rollback")
+
+    def close(self) -> None:
+        """Note it."""
+        self._journal.note("session closed")
+
+    def fail(self) -> None:
+        """Refuse commits from now on."""
+        self._journal.failing["commit"] = DatabaseError("the commit was refused")
+
+
+class RecordingDatabase:
+    """A database with one session."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.the_session = RecordingSession(journal)
+
+    def check(self) -> None:
+        """Note it."""
+        self._journal.note("check the database")
+
+    def session(self) -> Any:
+        """Return the session."""
+        return self.the_session
+
+    def close(self) -> None:
+        """Note it."""
+        self._journal.note("database closed")
+
+
+class RecordingBroker:
+    """Gives out prepared batches, then ends. Fulfils `Broker`."""
+
+    def __init__(self, journal: Journal, batches: Iterable[Batch] = ()) -> None:
+        self._journal = journal
+        self._batches = deque(batches)
+        self.epoch = 1
+
+    def open(self) -> None:
+        """Note it."""
+        self._journal.note("open")
+
+    def send(self, publishes: Sequence[Publish]) -> None:
+        """Note it."""
+        self._journal.note(f"send {publishes}")
+
+    def consume(self) -> None:
+        """Note it."""
+        self._journal.note("consume")
+
+    def receive(self) -> Batch | None:
+        """Give out the next batch."""
+        return self._batches.popleft() if self._batches else None
+
+    def is_current(self, epoch: int) -> bool:
+        """Only deliveries of one epoch are."""
+        return epoch == self.epoch
+
+    def finish(self, epoch: int, tag: int, publishes: Sequence[Publish]) -> None:
+        """Note it."""
+        self._journal.note(f"finish {epoch} {tag} {publishes}")
+
+    def hand_back(self, epoch: int, tag: int, pause: float) -> None:
+        """Note it; the pause is a matter of chance."""
+        self._journal.note(f"hand_back {epoch} {tag} {'later' if pause else 'now'}")
+
+    def cancel(self) -> None:
+        """Note it."""
+        self._journal.note("cancel")
+
+    def close(self, timeout: float) -> bool:
+        """Note it."""
+        self._journal.note("close")
+        return True

@@ -1,0 +1,13 @@
+"""Every test of the hot path runs on every implementation."""
+
+from __future__ import annotations
+
+import pytest
+from hotpaths import IMPLEMENTATIONS, HotPath, load
+
+
+# Of the session, because hypothesis calls a test many times with one fixture.
+@pytest.fixture(scope="session", params=IMPLEMENTATIONS)
+def hot(request: pytest.FixtureRequest) -> HotPath:
+    """An implementation; one that is missing is an error, not a skip."""
+    return load(request.param)

@@ -1,0 +1,136 @@
+"""Options from code, from the environment and by default; and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import typing
+from collections.abc import Mapping
+
+import pytest
+
+from slingshot_microservice import Options
+from slingshot_microservice.errors import OptionError, UsageError
+from slingshot_microservice.options import OptionArguments
+
+NAMES = [field.name for field in dataclasses.fields(Options)]
+WHOLE = ["prefetch", "heartbeat", "memory_file_limit"]
+SECONDS = [name for name in NAMES if name not in WHOLE]
+
+
+def gather(
+    arguments: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+) -> Options:
+    return Options.gather(arguments or {}, environment or {})
+
+
+def refusal(
+    arguments: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    with pytest.raises(OptionError) as caught:
+        gather(arguments, environment)
+    assert isinstance(caught.value, UsageError)
+    return str(caught.value)
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert gather() == Options()
+
+
+def test_the_drain_ends_before_kubernetes_kills() -> None:
+    assert Options().drain_timeout < 30
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_an_argument_and_a_variable(name: str) -> None:
+    variable = f"SLINGSHOT_{name.upper()}"
+    assert getattr(gather({name: 7}), name) == 7
+    assert getattr(gather({}, {variable: "8"}), name) == 8
+    assert getattr(gather({name: 7}, {variable: "8"}), name) == 7, "code wins"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_described_and_may_be_given_by_keyword(name: str) -> None:
+    assert f"{name}: " in (inspect.getdoc(Options) or "")
+    (kind,) = {typing.get_type_hints(one)[name] for one in (Options, OptionArguments)}
+    assert kind is (int if name in WHOLE else float)
+
+
+def test_the_environment_is_the_process_own_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLINGSHOT_PREFETCH", "17")
+    assert Options.gather({}).prefetch == 17
+
+
+def test_other_variables_do_not_matter() -> None:
+    environment = {"SLINGSHOT_SYS_MAP": "x.toml", "SLINGSHOT_NO_SUCH": "1", "PREFETCH": "5"}
+    assert gather({}, environment) == Options()
+
+
+@pytest.mark.parametrize("text", ["2.5", " 2.5 ", "25e-1"])
+def test_seconds_may_be_a_fraction(text: str) -> None:
+    assert gather({}, {"SLINGSHOT_HTTP_TIMEOUT": text}).http_timeout == 2.5
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("prefech", "there is no option 'prefech'; did you mean 'prefetch'?"),
+        ("drain_timout", "there is no option 'drain_timout'; did you mean 'drain_timeout'?"),
+        ("Prefetch", "there is no option 'Prefetch'; did you mean 'prefetch'?"),
+        ("colour", f"there is no option 'colour'; there are {', '.join(NAMES)}"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) -> None:
+    assert refusal({name: 1}) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("prefetch", 0, "1 to 65,535"),
+        ("prefetch", 65_536, "1 to 65,535"),
+        ("prefetch", 10**400, "1 to 65,535"),
+        ("prefetch", 10.0, "a whole number"),
+        ("prefetch", "10", "a whole number"),
+        ("prefetch", True, "a whole number"),
+        ("prefetch", None, "a whole number"),
+        ("heartbeat", 0, "1 to 3,600"),
+        ("memory_file_limit", -1, "0 to 2,147,483,648"),
+        ("drain_timeout", 0, "0.001 to 86,400.0"),
+        ("drain_timeout", -1.5, "0.001 to 86,400.0"),
+        ("drain_timeout", math.inf, "0.001 to 86,400.0"),
+        ("drain_timeout", math.nan, "0.001 to 86,400.0"),
+        ("drain_timeout", "5", "a number of seconds"),
+        ("drain_timeout", False, "a number of seconds"),
+    ],
+)
+def test_a_wrong_value_is_refused_and_named(name: str, value: object, expected: str) -> None:
+    message = f"option {name} is {value!r}; expected {expected}"
+    assert refusal({name: value}) == message
+    with pytest.raises(OptionError):
+        Options(**{name: value})  # type: ignore[arg-type]  # what the user did
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("SLINGSHOT_PREFETCH", "abc", "SLINGSHOT_PREFETCH is 'abc'; expected a whole number"),
+        ("SLINGSHOT_PREFETCH", "", "SLINGSHOT_PREFETCH is ''; expected a whole number"),
+        ("SLINGSHOT_PREFETCH", "1.0", "SLINGSHOT_PREFETCH is '1.0'; expected a whole number"),
+        ("SLINGSHOT_PREFETCH", "0", "SLINGSHOT_PREFETCH is 0; expected 1 to 65,535"),
+        ("SLINGSHOT_DRAIN_TIMEOUT", "soon", "SLINGSHOT_DRAIN_TIMEOUT is 'soon'; expected a number"),
+        (
+            "SLINGSHOT_DRAIN_TIMEOUT",
+            "nan",
+            "SLINGSHOT_DRAIN_TIMEOUT is nan; expected 0.001 to 86,400.0",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_refused_and_named(variable: str, text: str, message: str) -> None:
+    assert refusal({}, {variable: text}) == message
+
+
+def test_options_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        gather().prefetch = 5  # type: ignore[misc]  # what the user did
