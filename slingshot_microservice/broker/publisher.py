@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -25,7 +26,7 @@ __all__ = ["Publisher"]
 
 _log = logging.getLogger(__name__)
 
-_DEAD: Publish = (-1, 0)  # stands for the parked message of a delivery
+_DEAD_QUEUE = -1  # stands for the queue of the dead, where others have an index
 
 
 class Publisher:
@@ -131,7 +132,7 @@ class Publisher:
     def park(self, raw: RawDelivery, properties: Properties) -> None:
         """Send a message as it is to the queue of the dead, for its own delivery."""
         self._dead[raw.tag] = raw.body, properties
-        self.publish(raw.tag, [_DEAD])
+        self.publish(raw.tag, [_dead_publish(raw.body)])
 
     def forget_deliveries(self) -> None:
         """All deliveries are void; only what belongs to none is still to be sent."""
@@ -162,17 +163,18 @@ class Publisher:
 
     def _on_returned(self, returned: Returned) -> None:
         publish = self._identify(returned)
-        if publish != _DEAD:  # which is made when it is first needed
+        if publish[0] != _DEAD_QUEUE:  # which is made when it is first needed
             _log.warning("queue %r did not take a message: %s", returned.queue, returned.text)
         self._ledger.returned(publish)
 
     def _identify(self, returned: Returned) -> Publish:
-        if returned.queue not in self._indexes:
-            return _DEAD
+        index = self._indexes.get(returned.queue)
         try:
-            return self._indexes[returned.queue], decode_id(returned.body)
+            if index is not None:
+                return index, decode_id(returned.body)
         except MalformedIdError:
-            return _DEAD  # the queue of the dead is an outbound one, too
+            pass  # not lost: the queue of the dead is an outbound one, too
+        return _dead_publish(returned.body)
 
     def _on_refused(self, refused: list[tuple[int, list[Publish]]]) -> None:
         """Try once more with queues that are known to exist; after that, give up."""
@@ -205,8 +207,13 @@ class Publisher:
         self._on_given_up(tag, next(self._pauses), reason)
 
     def _name(self, queue: int) -> str:
-        return self._dead_queue if queue == _DEAD[0] else self._queues[queue]
+        return self._dead_queue if queue == _DEAD_QUEUE else self._queues[queue]
 
     def _publish_dead(self, body: bytes, properties: Properties) -> None:
         self.flush()  # the ledger counts in the order in which messages leave
         self.link.channel.basic_publish("", self._dead_queue, body, properties, mandatory=True)
+
+
+def _dead_publish(body: bytes) -> Publish:
+    """Stand for a parked message where others have an id; only equal bodies are equal."""
+    return _DEAD_QUEUE, zlib.crc32(body)
