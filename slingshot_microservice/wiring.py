@@ -67,12 +67,13 @@ def build_service(
         database = _database(name, system_map)
         undo.pop_all()
     _log.info(
-        "service %r %s: queue %r in, %d queues out, hot path %s, configuration of %s",
+        "service %r %s: queue %r in, %d queues out, hot path %s (%s), configuration of %s",
         name,
         __version__,
         settings.inbound,
         len(outbound),
         hotpath.IMPLEMENTATION,
+        hotpath.REASON,
         system_map.source,
     )
     surroundings = Surroundings(

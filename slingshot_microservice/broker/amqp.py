@@ -19,6 +19,7 @@ from pika.adapters.select_connection import IOLoop, _Timeout
 from pika.channel import Channel
 from pika.connection import Connection
 from pika.exceptions import (
+    AMQPError,
     ChannelClosedByBroker,
     ConnectionClosedByBroker,
     ProbableAccessDeniedError,
@@ -30,6 +31,7 @@ from .._version import __version__
 from ..backoff import pauses
 from ..errors import BrokerAuthenticationError, BrokerError, BrokerUnavailableError
 from ..hotpath import FrameError, FrameReader, Received
+from .protocol import shorten_utf8
 
 __all__ = [
     "Channel",
@@ -43,6 +45,8 @@ __all__ = [
     "Timer",
     "decode_properties",
     "describe",
+    "encode_properties",
+    "make_properties",
     "read_past_pika",
 ]
 
@@ -51,6 +55,7 @@ _log = logging.getLogger(__name__)
 Properties = pika.BasicProperties
 Timer = _Timeout
 _ACCESS_REFUSED = 403
+_CONNECTION_FORCED = 320
 _NOT_ALLOWED = 530  # such as a virtual host that does not exist
 
 
@@ -130,6 +135,10 @@ class _StreamConnection(pika.SelectConnection):
     def send(self, data: bytes) -> None:
         """Send whole frames."""
         self._output_marshaled_frames([data])
+
+    def abandon(self) -> None:
+        """Drop the connection without another word to the broker."""
+        self._terminate_stream(StreamLostError("closed by us"))
 
 
 class LinkListener(Protocol):
@@ -227,16 +236,24 @@ class Link:
         assert self._connection is not None
         if not (self._connection.is_closing or self._connection.is_closed):
             self.last_error = reason
-            self._connection.close(320, reason[:255])
+            self._connection.close(_CONNECTION_FORCED, shorten_utf8(reason))
 
-    def close(self) -> None:
-        """Disconnect for good; ``on_closed`` is the end."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Disconnect for good; ``on_closed`` is the end.
+
+        Args:
+            at_once: Do not wait for what is still to be sent, nor for the broker's answer.
+        """
         self._closing = True
+        self._lose()
         connection = self._connection
         if connection is None or connection.is_closed:
             self._loop.add_callback(self._on_closed)
-        elif not connection.is_closing:
+        elif connection.is_open and not at_once:
             connection.close()
+        elif at_once or not connection.is_closing:
+            # pika cannot close in good order what is still being opened.
+            connection.abandon()
 
     @property
     def _host(self) -> str:
@@ -334,6 +351,20 @@ def read_past_pika(*_arguments: object) -> None:
     raise AssertionError("pika was handed a frame that the frame reader should have taken")
 
 
+def make_properties(*, headers: dict[str, object], delivery_mode: int) -> Properties:
+    """Make message properties."""
+    return Properties(headers=headers, delivery_mode=delivery_mode)  # type: ignore[no-untyped-call]
+
+
+def encode_properties(properties: Properties) -> bytes:
+    """Return message properties as they go over the wire.
+
+    Raises:
+        Exception: Of any kind, if pika cannot write them.
+    """
+    return b"".join(properties.encode())  # type: ignore[no-untyped-call]
+
+
 def decode_properties(encoded: bytes) -> Properties:
     """Read message properties as they were on the wire.
 
@@ -347,10 +378,12 @@ def decode_properties(encoded: bytes) -> Properties:
 
 def is_refusal(reason: BaseException) -> bool:
     """Tell whether a connection failed because the user may not come in."""
-    return isinstance(reason, (ProbableAuthenticationError, ProbableAccessDeniedError)) or (
-        isinstance(reason, ConnectionClosedByBroker)
-        and reason.reply_code in (_ACCESS_REFUSED, _NOT_ALLOWED)
-    )
+    if isinstance(reason, ConnectionClosedByBroker):
+        return reason.reply_code in (_ACCESS_REFUSED, _NOT_ALLOWED)
+    # pika calls any loss while it logs in a probable refusal, and has what it was as text.
+    guessed = isinstance(reason, (ProbableAuthenticationError, ProbableAccessDeniedError))
+    codes = (f"ConnectionClosedByBroker: ({code})" for code in (_ACCESS_REFUSED, _NOT_ALLOWED))
+    return guessed and any(code in str(reason.args) for code in codes)
 
 
 def describe(reason: BaseException) -> str:
@@ -362,4 +395,6 @@ def describe(reason: BaseException) -> str:
     cause = attempts[-1] or (reason.args[-1] if reason.args else None)
     if isinstance(cause, Exception):
         return describe(cause)
+    if isinstance(reason, AMQPError) and isinstance(cause, str):
+        return cause
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__

@@ -11,11 +11,10 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from ..errors import BrokerError
-from ..hotpath import FrameWriter, RawDelivery, Received
+from ..hotpath import FrameWriter, Ledger, RawDelivery, Received
 from .amqp import IOLoop, Link, Timer, read_past_pika
 from .declaration import QueueDeclaration
-from .ledger import Ledger
-from .protocol import Batch
+from .protocol import Batch, shorten_utf8
 
 __all__ = ["Consumer", "ConsumerEvents"]
 
@@ -53,7 +52,7 @@ class Consumer:
         loop: The I/O thread's loop.
         ledger: Says what may be acknowledged.
         service: The service's name, for the consumer's tag.
-        queues: The queues that must exist; the first is the inbound one.
+        queues: The queues that must exist to begin with; the first is the inbound one.
         prefetch: Messages handed over before the first of them is acknowledged.
         events: Whom to tell.
     """
@@ -76,12 +75,13 @@ class Consumer:
         self._prefetch = prefetch
         self._events = events
         # One tag a replica, so that RabbitMQ's listing says which is which.
-        self._tag = f"{service}-consumer-{socket.gethostname()}-{os.getpid()}"[:255]
+        self._tag = shorten_utf8(f"{service}-consumer-{socket.gethostname()}-{os.getpid()}")
         self._writer = FrameWriter(Link.CHANNEL, [])
         self._timers: dict[int, Timer] = {}  # of deliveries that wait to be handed back
         self._wanted = False
         self._cancelled = False
         self._declared = False
+        self._first = True
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
         self.epoch = 0
 
@@ -94,8 +94,13 @@ class Consumer:
         """The channel is open: see that there is something to consume."""
         self.epoch += 1
         self._writer.take()
+        # Later on the outbound ones are seen to when they do not take a message.
+        queues = self._queues if self._first else self._queues[:1]
         QueueDeclaration(
-            self.link.connection, self._queues, self._on_declared, self._events.on_queue_error
+            self.link.connection,
+            queues,
+            self._on_declared,
+            lambda _queue, error: self._events.on_queue_error(error),
         )
 
     def on_lost(self) -> None:
@@ -109,6 +114,8 @@ class Consumer:
     def on_received(self, received: Received) -> None:
         """Pass deliveries on to the workers."""
         deliveries = received.deliveries
+        unusual = [(raw.tag, 0, raw.redelivered) for raw in received.raw]
+        self._ledger.deliver(sorted(deliveries + unusual) if unusual else deliveries)
         for raw in received.raw:
             id = self._events.on_raw(raw)
             if id is not None:
@@ -157,6 +164,7 @@ class Consumer:
             self.link.send(self._writer.take())
 
     def _on_declared(self) -> None:
+        self._first = False
         self._declared = True
         self._events.on_declared()
         if self._wanted:

@@ -23,7 +23,7 @@ class QueueDeclaration:
         connection: An open connection.
         queues: The names.
         on_done: Called when all exist.
-        on_error: Called with the error of the first that cannot be had.
+        on_error: Called with the first that cannot be had, and the error.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class QueueDeclaration:
         connection: Connection,
         queues: Sequence[str],
         on_done: Callable[[], None],
-        on_error: Callable[[BrokerError], None],
+        on_error: Callable[[str, BrokerError], None],
     ) -> None:
         self._connection = connection
         self._queues = list(dict.fromkeys(queues))
@@ -41,13 +41,16 @@ class QueueDeclaration:
         self._open_channel()
 
     def _open_channel(self) -> None:
-        self._connection.channel(on_open_callback=self._on_open)
+        if self._connection.is_open:
+            self._connection.channel(on_open_callback=self._on_open)
 
     def _on_open(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._on_closed)
         self._declare(channel)
 
     def _declare(self, channel: Channel) -> None:
+        if not channel.is_open:
+            return
         if not self._queues:
             channel.close()
             self._on_done()
@@ -74,6 +77,6 @@ class QueueDeclaration:
             self._create = False
             self._open_channel()
         else:
-            self._on_error(
-                BrokerError(f"queue {self._queues[0]!r} cannot be had: {describe(reason)}")
-            )
+            queue = self._queues[0]
+            error = BrokerError(f"queue {queue!r} cannot be had: {describe(reason)}")
+            self._on_error(queue, error)

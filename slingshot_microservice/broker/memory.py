@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from ..hotpath import Delivery, MalformedIdError, Publish, decode_id
-from .protocol import DEAD_SUFFIX, Batch
+from .protocol import Batch, dead_queue_name
 
 __all__ = ["MemoryBroker", "MemoryQueues"]
 
@@ -198,7 +198,7 @@ class MemoryBroker:
         try:
             return tag, decode_id(body), False
         except MalformedIdError as error:
-            dead = self._inbound + DEAD_SUFFIX
+            dead = dead_queue_name(self._inbound)
             _log.error("%s; the message is parked in queue %r", error, dead)
             self._queues.publish(dead, [body])
             self._settle([tag], hand_back=False)

@@ -7,10 +7,24 @@ from typing import NamedTuple, Protocol
 
 from ..hotpath import Delivery, Publish
 
-__all__ = ["DEAD_SUFFIX", "Batch", "Broker"]
+__all__ = ["SHORT_STRING_MAX", "Batch", "Broker", "dead_queue_name", "shorten_utf8"]
 
-DEAD_SUFFIX = ".dead"
-"""Behind the inbound queue's name: the queue of the messages that cannot become requests."""
+SHORT_STRING_MAX = 255
+"""Bytes of UTF-8 that AMQP has for the name of a queue or consumer."""
+
+
+def shorten_utf8(text: str, limit: int = SHORT_STRING_MAX) -> str:
+    """Return ``text``, cut to ``limit`` bytes of UTF-8."""
+    return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
+
+
+def dead_queue_name(inbound: str) -> str:
+    """Return the queue of the messages from ``inbound`` that cannot become requests.
+
+    It is ``{inbound}.dead``; of a name that leaves no room for that, the end gives way.
+    """
+    suffix = ".dead"
+    return shorten_utf8(inbound, SHORT_STRING_MAX - len(suffix)) + suffix
 
 
 class Batch(NamedTuple):

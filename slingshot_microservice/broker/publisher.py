@@ -10,7 +10,9 @@ from functools import partial
 from ..backoff import pauses
 from ..errors import BrokerError
 from ..hotpath import (
+    Finished,
     FrameWriter,
+    Ledger,
     MalformedIdError,
     Publish,
     RawDelivery,
@@ -20,7 +22,6 @@ from ..hotpath import (
 )
 from .amqp import Link, Properties, read_past_pika
 from .declaration import QueueDeclaration
-from .ledger import Ledger
 
 __all__ = ["Publisher"]
 
@@ -70,8 +71,10 @@ class Publisher:
         self._on_given_up = on_given_up
         self._confirming = False
         self._unsent: list[tuple[int, Sequence[Publish]]] = []
-        self._declaring: list[tuple[int, list[Publish]]] = []
+        self._missing: list[tuple[int, list[Publish]]] = []  # their queues are to be declared
+        self._declaring: list[tuple[int, list[Publish]]] = []  # their queues are being declared
         self._sent_again: set[int] = set()
+        self._warned: set[str] = set()  # queues that were named in the log, on this channel
         self._dead: dict[int, tuple[bytes, Properties]] = {}
 
     @property
@@ -82,7 +85,7 @@ class Publisher:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be sent or waits for its answer."""
-        return not (self._unsent or self._declaring) and self._ledger.is_idle
+        return self._ledger.is_idle and not (self._unsent or self._missing or self._declaring)
 
     def on_ready(self) -> None:
         """The channel is open: switch confirms on."""
@@ -94,16 +97,15 @@ class Publisher:
         self._writer.take()
         self._unsent += self._ledger.forget_publishes()
         self._unsent += self._ledger.take_refused()
-        self._unsent += self._declaring
-        self._declaring = []
+        self._unsent += self._missing + self._declaring
+        self._missing, self._declaring = [], []
+        self._warned.clear()
 
     def on_received(self, received: Received) -> None:
         """Enter returns and confirms into the books."""
         for returned in received.returns:
             self._on_returned(returned)
-        confirm = self._ledger.confirm
-        for sequence, multiple, accepted in received.confirms:
-            confirm(sequence, multiple, accepted)
+        self._ledger.confirm(received.confirms)
         if self._sent_again or self._dead:
             self._forget_finished()
         refused = self._ledger.take_refused()
@@ -115,14 +117,19 @@ class Publisher:
         """Send the outputs of delivery ``tag``; `flush` lets them go."""
         if publishes and not self._confirming:
             self._unsent.append((tag, publishes))
-            return
-        self._ledger.expect(tag, publishes)
-        if tag in self._dead:
-            self._publish_dead(*self._dead[tag])
-            return
-        write = self._writer.publish
-        for queue, id in publishes:
-            write(queue, id)
+        elif tag in self._dead:
+            self._publish_dead(tag)
+        else:
+            self._ledger.publish(tag, publishes, self._writer)
+
+    def publish_finished(self, finished: Sequence[Finished], epoch: int) -> None:
+        """Send the outputs of what the workers have finished, as far as it is of ``epoch``."""
+        if self._confirming:
+            self._ledger.publish_finished(finished, epoch, self._writer)
+        else:
+            for entry_epoch, tag, publishes in finished:
+                if entry_epoch == epoch:
+                    self.publish(tag, publishes)
 
     def flush(self) -> None:
         """Let go of what was published."""
@@ -137,13 +144,14 @@ class Publisher:
     def forget_deliveries(self) -> None:
         """All deliveries are void; only what belongs to none is still to be sent."""
         self._unsent = [entry for entry in self._unsent if not entry[0]]
+        self._missing = [entry for entry in self._missing if not entry[0]]
         self._declaring = [entry for entry in self._declaring if not entry[0]]
         self._sent_again &= {0}
         self._dead.clear()
 
     def waits_for(self, tag: int) -> bool:
         """Whether outputs of delivery ``tag`` are not safe yet."""
-        pending = (*self._unsent, *self._declaring)
+        pending = (*self._unsent, *self._missing, *self._declaring)
         return self._ledger.waits_for(tag) or any(tag == entry[0] for entry in pending)
 
     def _forget_finished(self) -> None:
@@ -163,7 +171,9 @@ class Publisher:
 
     def _on_returned(self, returned: Returned) -> None:
         publish = self._identify(returned)
-        if publish[0] != _DEAD_QUEUE:  # which is made when it is first needed
+        # The queue of the dead is made when it is first needed.
+        if publish[0] != _DEAD_QUEUE and returned.queue not in self._warned:
+            self._warned.add(returned.queue)
             _log.warning("queue %r did not take a message: %s", returned.queue, returned.text)
         self._ledger.returned(publish)
 
@@ -178,39 +188,55 @@ class Publisher:
 
     def _on_refused(self, refused: list[tuple[int, list[Publish]]]) -> None:
         """Try once more with queues that are known to exist; after that, give up."""
-        again = [entry for entry in refused if entry[0] not in self._sent_again]
         for tag, publishes in refused:
             if tag in self._sent_again:
-                names = sorted({self._name(queue) for queue, _ in publishes})
-                self._give_up(tag, f"refused twice by {', '.join(map(repr, names))}")
-        if not again:
-            return
-        names = sorted({self._name(queue) for _, publishes in again for queue, _ in publishes})
-        self._declaring += again
-        self._sent_again |= {tag for tag, _ in again}
-        QueueDeclaration(self.link.connection, names, self._send_again, self._on_undeclarable)
+                names = ", ".join(map(repr, self._names([(tag, publishes)])))
+                self._give_up(tag, f"refused twice by {names}")
+            else:
+                self._sent_again.add(tag)
+                self._missing.append((tag, publishes))
+        self._declare()
+
+    def _declare(self) -> None:
+        """Declare what is missing, unless that is being done: then it is done afterwards."""
+        if self._missing and not self._declaring:
+            self._declaring, self._missing = self._missing, []
+            QueueDeclaration(
+                self.link.connection,
+                self._names(self._declaring),
+                self._send_again,
+                self._on_undeclarable,
+            )
 
     def _send_again(self) -> None:
         declaring, self._declaring = self._declaring, []
         for tag, publishes in declaring:
             self.publish(tag, publishes)
         self.flush()
+        self._declare()
 
-    def _on_undeclarable(self, error: BrokerError) -> None:
+    def _on_undeclarable(self, queue: str, error: BrokerError) -> None:
         declaring, self._declaring = self._declaring, []
-        for tag, _ in declaring:
-            self._give_up(tag, str(error))
+        for entry in declaring:
+            if queue in self._names([entry]):
+                self._give_up(entry[0], str(error))
+            else:
+                self._missing.append(entry)
+        self._declare()
 
     def _give_up(self, tag: int, reason: str) -> None:
         self._sent_again.discard(tag)
         self._dead.pop(tag, None)
         self._on_given_up(tag, next(self._pauses), reason)
 
-    def _name(self, queue: int) -> str:
-        return self._dead_queue if queue == _DEAD_QUEUE else self._queues[queue]
+    def _names(self, entries: Sequence[tuple[int, Sequence[Publish]]]) -> list[str]:
+        queues = {queue for _, publishes in entries for queue, _ in publishes}
+        return [self._dead_queue if q == _DEAD_QUEUE else self._queues[q] for q in sorted(queues)]
 
-    def _publish_dead(self, body: bytes, properties: Properties) -> None:
+    def _publish_dead(self, tag: int) -> None:
         self.flush()  # the ledger counts in the order in which messages leave
+        body, properties = self._dead[tag]
+        self._ledger.expect(tag, _dead_publish(body))
         self.link.channel.basic_publish("", self._dead_queue, body, properties, mandatory=True)
 
 

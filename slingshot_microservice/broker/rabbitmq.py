@@ -8,6 +8,7 @@ the user's, so that heartbeats go on while ``process`` works for an hour.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -17,12 +18,19 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 
 from ..errors import BrokerError
-from ..hotpath import MalformedIdError, Publish, RawDelivery, decode_id
+from ..hotpath import (
+    NO_DELIVERY,
+    Finished,
+    Ledger,
+    MalformedIdError,
+    Publish,
+    RawDelivery,
+    decode_id,
+)
 from .amqp import IOLoop, Link, LinkListener, Server
 from .consumer import Consumer
 from .dead import dead_properties
-from .ledger import NO_DELIVERY, Ledger
-from .protocol import DEAD_SUFFIX, Batch
+from .protocol import Batch, dead_queue_name
 from .publisher import Publisher
 
 __all__ = ["RabbitMQBroker"]
@@ -63,7 +71,7 @@ class RabbitMQBroker:
     ) -> None:
         self._server = server
         self._service = service
-        self._dead_queue = inbound + DEAD_SUFFIX
+        self._dead_queue = dead_queue_name(inbound)
         self._open_timeout = open_timeout
         self._on_failure = on_failure
         self._loop = IOLoop()
@@ -90,9 +98,10 @@ class RabbitMQBroker:
         self._publisher.link = self._new_link("publishing", self._publisher)
         self._open_links = 2
         self._thread = threading.Thread(target=self._run, name=f"{service}-io", daemon=True)
-        self._finished: deque[tuple[int, int, Sequence[Publish]]] = deque()
+        self._finished: deque[Finished] = deque()
         self._waking = False
         self._sending = False
+        self._answers = 0  # how often the publishing connection was answered
         self._closing = False
         self._opened: Future[None] = Future()
         self._sent: Future[None] = Future()
@@ -108,7 +117,16 @@ class RabbitMQBroker:
         """Publish, and return when every message is safe; see `Broker.send`."""
         if publishes:
             self._call(partial(self._publish_now, publishes))
-            self._await(self._sent, self._publisher.link)
+            answers = -1
+            while answers < self._answers:  # a million outputs may take longer than one time-out
+                answers = self._answers
+                with contextlib.suppress(FutureTimeoutError):
+                    self._sent.result(self._open_timeout)
+                    return
+            raise BrokerError(
+                f"RabbitMQ has answered nothing for {self._open_timeout:.0f} s, and not all "
+                "outputs of startup are confirmed"
+            )
 
     def consume(self) -> None:
         """Start taking messages; see `Broker.consume`."""
@@ -155,7 +173,7 @@ class RabbitMQBroker:
             settled = True
         except (FutureTimeoutError, BrokerError):
             settled = False
-        self._call(self._disconnect)
+        self._call(partial(self._disconnect, at_once=not settled))
         self._thread.join(_THREAD_END_SECONDS)
         if self._thread.is_alive():  # the peer does not even answer a close
             self._call(self._loop.stop)
@@ -259,26 +277,28 @@ class RabbitMQBroker:
     def _take_finished(self) -> None:
         # Cleared first: what is appended from here on brings its own wake-up.
         self._waking = False
-        finished, publisher = self._finished, self._publisher
-        current = self._consumer.epoch
-        while finished:
-            epoch, tag, publishes = finished.popleft()
-            if epoch == current:
-                publisher.publish(tag, publishes)
+        take = self._finished.popleft
+        finished = [take() for _ in range(len(self._finished))]
+        publisher = self._publisher
+        publisher.publish_finished(finished, self._consumer.epoch)
         publisher.flush()
         self._on_answered()
 
     def _on_answered(self) -> None:
+        self._answers += 1
         self._consumer.acknowledge()
         if self._sending and not self._publisher.waits_for(NO_DELIVERY):
             self._sending = False
-            self._sent.set_result(None)
+            if not self._sent.done():
+                self._sent.set_result(None)
         self._check_settled()
 
     def _on_given_up(self, tag: int, pause: float, reason: str) -> None:
         if tag == NO_DELIVERY:
             self._sending = False
-            self._sent.set_exception(BrokerError(f"outputs of startup cannot be sent: {reason}"))
+            if not self._sent.done():
+                error = BrokerError(f"outputs of startup cannot be sent: {reason}")
+                self._sent.set_exception(error)
             return
         _log.error("outputs of a request cannot be sent: %s; handed back in %.1f s", reason, pause)
         self._consumer.hand_back(self._consumer.epoch, tag, pause)
@@ -292,6 +312,6 @@ class RabbitMQBroker:
         if self._closing and idle and not self._settled.done():
             self._settled.set_result(None)
 
-    def _disconnect(self) -> None:
-        self._consumer.link.close()
-        self._publisher.link.close()
+    def _disconnect(self, *, at_once: bool) -> None:
+        self._consumer.link.close(at_once=at_once)
+        self._publisher.link.close(at_once=at_once)

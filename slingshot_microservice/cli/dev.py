@@ -159,12 +159,12 @@ def _run(
     burst: bool,
 ) -> int:
     from ..pipeline import Pipeline
-    from ..signals import stop_on_signals
+    from ..signals import StopEvent, stop_on_signals
 
     pipeline = Pipeline(services, system_map)
     # Until all is open nothing is in hand, so that a signal may simply end the program.
     pipeline.open()
-    stop = threading.Event()
+    stop = StopEvent()
     with stop_on_signals(stop), pipeline:
         for request in requests:
             request.send(pipeline.queues)

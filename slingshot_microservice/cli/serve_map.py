@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: The address cannot be listened on.
     """
     from ..observe.logs import configure_logging
-    from ..signals import stop_on_signals
+    from ..signals import StopEvent, stop_on_signals
     from ..sysmap.file import FileSystemMap
     from ..sysmap.server import SystemMapServer
 
     configure_logging()
     system_map = FileSystemMap(arguments.file)
     server = SystemMapServer(system_map, arguments.host, arguments.port)
-    stop = threading.Event()
+    stop = StopEvent()
     with stop_on_signals(stop), server:
         _warn_of_embedded_parts(server)
         _announce(system_map, server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "BASIC_CLASS",
     "BODY_FRAME",
     "BODY_MAX",
+    "CHANNEL_MAX",
     "DELIVER",
     "FRAME_END",
     "FRAME_MAX",
@@ -20,12 +22,14 @@ __all__ = [
     "INTEGER_CASE_BITS",
     "METHOD_FRAME",
     "NACK",
+    "NO_DELIVERY",
     "PROTOCOL_HEADER_START",
     "PUBLISH",
     "RETURN",
     "WHITE_SPACE",
     "Confirm",
     "Delivery",
+    "Finished",
     "FrameError",
     "InvalidOutputError",
     "MalformedIdError",
@@ -33,6 +37,9 @@ __all__ = [
     "RawDelivery",
     "Received",
     "Returned",
+    "check_channel",
+    "no_such_queue",
+    "out_of_range",
     "shorten",
 ]
 
@@ -60,11 +67,14 @@ HEARTBEAT_FRAME = 8
 FRAME_END = 0xCE
 PROTOCOL_HEADER_START = ord("A")  # of "AMQP", the answer of a server that speaks another version
 
-FRAME_MAX = 131_072
-"""Bytes of the largest frame that we offer to take, its eight octets of framing included."""
+FRAME_MAX = 16 * 131_072
+"""Bytes of the largest frame that is believed, its eight octets of framing included. It is far
+over what is agreed on with RabbitMQ, because that passes on headers which are a little larger."""
 
 BODY_MAX = 512 * 1024 * 1024
 """Bytes of the largest message body; RabbitMQ itself takes no more."""
+
+CHANNEL_MAX = 65_535
 
 BASIC_CLASS = 60
 PUBLISH = BASIC_CLASS << 16 | 40
@@ -83,6 +93,12 @@ Confirm: TypeAlias = tuple[int, bool, bool]
 
 Publish: TypeAlias = tuple[int, int]
 """One message to send: (index of the queue, id)."""
+
+Finished: TypeAlias = tuple[int, int, Sequence[Publish]]
+"""A delivery that was processed: (epoch, delivery tag, what is to be sent)."""
+
+NO_DELIVERY = 0
+"""Stands for a delivery tag where outputs belong to no delivery; AMQP's own tags start at 1."""
 
 
 class RawDelivery(NamedTuple):
@@ -145,6 +161,27 @@ class FrameError(ValueError):
 
 class InvalidOutputError(ValueError):
     """``process`` returned what cannot be sent."""
+
+
+def check_channel(channel: int) -> int:
+    """Return ``channel``.
+
+    Raises:
+        ValueError: It is no channel number of AMQP's.
+    """
+    if not 0 <= channel <= CHANNEL_MAX:
+        raise ValueError(f"channel {channel} is out of range: expected 0 to {CHANNEL_MAX}")
+    return channel
+
+
+def out_of_range(what: str, number: int) -> OverflowError:
+    """Return the error of a ``number`` that does not fit 64 bits without a sign."""
+    return OverflowError(f"{what} {shorten(number)} is out of range: expected 0 to {ID_MAX}")
+
+
+def no_such_queue(index: int, count: int) -> IndexError:
+    """Return the error of an ``index`` that none of ``count`` queues has."""
+    return IndexError(f"there is no queue {shorten(index)}: expected 0 to {count - 1}")
 
 
 def shorten(value: object, limit: int = 60) -> str:

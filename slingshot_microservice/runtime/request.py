@@ -23,6 +23,9 @@ __all__ = ["RequestRunner", "Routes"]
 
 _log = logging.getLogger(__name__)
 
+_REMEMBERED_CASES = 1_000  # a process that makes up cases must not fill memory and log
+_OTHER_CASES = str, "all cases after these"
+
 
 class Routes:
     """The routing table of one service, with what people need to know of it.
@@ -57,8 +60,10 @@ class Routes:
 
     def _note_unlisted(self, case: CaseVariable) -> None:
         key = type(case), case
+        if key not in self.unlisted and len(self.unlisted) >= _REMEMBERED_CASES:
+            key = _OTHER_CASES
         self.unlisted[key] += 1
-        if self.unlisted[key] == 1:
+        if self.unlisted[key] == 1 and key is not _OTHER_CASES:
             _log.warning(
                 "case %r (%s) is not in the configuration: outputs of it are not sent anywhere",
                 case,

@@ -26,6 +26,8 @@ __all__ = ["Definition", "Service", "Surroundings"]
 
 _log = logging.getLogger(__name__)
 
+_WORKER_END_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -153,6 +155,7 @@ class Service:
             self._worker.stop()
             self._around.broker.cancel()
             self._around.broker.close(0)
+            self._worker.join(_WORKER_END_SECONDS)
             self._let_go()
             raise
 

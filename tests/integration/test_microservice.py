@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -319,6 +320,55 @@ def test_an_unreachable_rabbitmq_is_given_up_with_its_address(world: World) -> N
     world.describe("svc", world.queue("in"), rabbitmq={"port": port})
     with pytest.raises(BrokerUnavailableError, match=rf"127\.0\.0\.1, port {port}.*refused"):
         service(world, **ONE_TRY).start()
+
+
+def test_a_broker_that_never_answers_is_given_up_in_good_order(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        world.describe("svc", world.queue("in"), rabbitmq={"port": silent.getsockname()[1]})
+        with pytest.raises(BrokerUnavailableError):
+            service(world, **ONE_TRY).start()
+    assert "the I/O thread has died" not in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name == "svc-io"]
+
+
+def test_a_message_that_cannot_be_passed_on_as_it_is_does_not_stop_the_others(
+    world: World,
+) -> None:
+    inbound, outbound = world.queue("in"), world.queue("out")
+    world.describe("svc", inbound, [(True, [outbound])])
+    world.rabbitmq.declare(inbound)
+    world.rabbitmq.publish(inbound, [b"no id"], headers={"long": "x" * 130_900})
+    world.rabbitmq.publish(inbound, [b"1"], headers={"long": "x" * 131_020})
+    world.rabbitmq.publish(inbound, [b"2"])
+    with running(service(world)):
+        assert sorted(world.rabbitmq.drain(outbound, 2)) == [b"1", b"2"]
+        world.rabbitmq.wait_until_empty(inbound)
+        assert world.rabbitmq.drain(f"{inbound}.dead", 1) == [b"no id"]
+    world.rabbitmq.delete(f"{inbound}.dead")
+
+
+def test_outputs_of_which_one_has_no_queue_are_all_sent_in_the_end(world: World) -> None:
+    inbound, one, two = world.queue("in"), world.queue("out"), world.queue("out")
+    world.describe("svc", inbound, [(1, [one]), (2, [two])])
+    gate = threading.Event()
+
+    def process(request: int, *_: object) -> Any:
+        gate.wait(30)
+        yield request, 1 + request % 2
+
+    world.rabbitmq.declare(inbound)
+    world.rabbitmq.publish(inbound, [b"%d" % id for id in range(100)])
+    with running(service(world, process)):
+        wait_for(lambda: world.rabbitmq.exists(two), what="the outbound queues")
+        world.rabbitmq.delete(one)
+        world.rabbitmq.delete(two)
+        gate.set()
+        assert sorted(map(int, world.rabbitmq.drain(one, 50))) == list(range(0, 100, 2))
+        assert sorted(map(int, world.rabbitmq.drain(two, 50))) == list(range(1, 100, 2))
+        world.rabbitmq.wait_until_empty(inbound)
+    assert world.rabbitmq.depth(one) == world.rabbitmq.depth(two) == 0
 
 
 def test_the_next_host_of_a_cluster_is_tried(world: World) -> None:

@@ -32,7 +32,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "microservice": {"broker", "observe", "runtime", "signals", "sysmap", "wiring"},
     "pipeline": {"broker", "microservice", "runtime", "sysmap", "wiring"},
     "demo": {"", "sysmap"},
-    "cli": {"", "demo", "microservice", "observe", "pipeline", "signals", "sysmap"},
+    "cli": {"", "demo", "hotpath", "microservice", "observe", "pipeline", "signals", "sysmap"},
     "__main__": {"cli"},
     "": {"microservice"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from frames import spec
 
 from slingshot_microservice.broker.dead import dead_properties
+from slingshot_microservice.broker.protocol import dead_queue_name
 from slingshot_microservice.hotpath import RawDelivery
 
 
@@ -84,6 +86,27 @@ def test_properties_that_cannot_be_read_do_not_keep_it_from_being_parked(
 ) -> None:
     headers = on_the_wire(parked(encoded=encoded)).headers
     assert headers["slingshot-reason"] == "malformed-id"
+    assert headers["slingshot-properties"].startswith("dropped")
     ((_, level, text),) = caplog.record_tuples
     assert level == logging.WARNING
-    assert "cannot be read" in text
+    assert "cannot be passed on" in text
+
+
+def test_headers_that_are_too_long_to_send_are_dropped() -> None:
+    """RabbitMQ passes on headers a little over its frame size, and would refuse them from us."""
+    headers = on_the_wire(parked(spec.BasicProperties(headers={"long": "x" * 120_000}))).headers
+    assert headers["slingshot-properties"].startswith("dropped")
+    assert "long" not in headers
+
+
+def test_headers_that_pika_reads_and_cannot_write_are_dropped() -> None:
+    double = b"\x20\x00" + b"\x00\x00\x00\x0b" + b"\x01dd" + struct.pack(">d", 1e300)
+    headers = on_the_wire(parked(encoded=double)).headers
+    assert headers["slingshot-reason"] == "malformed-id"
+
+
+def test_the_queue_of_the_dead_has_a_name_that_amqp_can_carry() -> None:
+    assert dead_queue_name("shout-inbound") == "shout-inbound.dead"
+    long = dead_queue_name("é" * 127)
+    assert long.endswith("é.dead")
+    assert len(long.encode()) <= 255

@@ -30,8 +30,8 @@ LIES = {
     "wrong frame end": (frame(1, ACK + TAG + b"\x00", end=0xCD), "ends with octet 0xcd, not 0xce"),
     "wrong end of a foreign frame": (frame(1, b"abcd", 7, end=0), "ends with octet 0x00, not 0xce"),
     "frame over the limit": (
-        b"\x03\x00\x01\x00\x01\xff\xf9\x00",
-        "a frame of 131065 bytes is over the 131064 agreed on",
+        b"\x03\x00\x01\x00\x1f\xff\xf9\x00",
+        "a frame of 2097145 bytes is over the 2097144 we believe",
     ),
     "frame of 4 GiB": (b"\x01\x00\x01\xff\xff\xff\xff\x00", "a frame of 4294967295 bytes is over"),
     "unknown frame type": (b"\x04\x00\x01\x00\x00\x00\x00\xce", "there is no frame of type 4"),

@@ -10,12 +10,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import frames
+from hotpaths import Books, load
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from slingshot_microservice.broker.ledger import NO_DELIVERY, Ledger
-from slingshot_microservice.hotpath import FrameWriter, Publish
+from slingshot_microservice.hotpath import NO_DELIVERY, Publish
 
 Outputs = list[Publish]
 
@@ -36,10 +36,13 @@ class Message:
 
 
 class LedgerMachine(RuleBasedStateMachine):
+    implementation = "_fallback"
+
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger()
-        self.writer = FrameWriter(frames.CHANNEL, [])
+        hot = load(self.implementation)
+        self.ledger = Books(hot)
+        self.writer = hot.FrameWriter(frames.CHANNEL, [])
         # Of the consuming channel.
         self.begun = 0
         self.delivered = 0
@@ -239,5 +242,12 @@ class LedgerMachine(RuleBasedStateMachine):
         assert finished <= self.settled
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+class CompiledLedgerMachine(LedgerMachine):
+    implementation = "_compiled"
+
+
+SETTINGS = settings(max_examples=400, stateful_step_count=40, deadline=None)
+LedgerMachine.TestCase.settings = SETTINGS
+CompiledLedgerMachine.TestCase.settings = SETTINGS
 TestLedgerModel = LedgerMachine.TestCase
+TestCompiledLedgerModel = CompiledLedgerMachine.TestCase
