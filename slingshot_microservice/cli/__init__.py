@@ -9,12 +9,12 @@ from typing import NoReturn
 
 from .._version import __version__
 from ..errors import SlingshotError, UsageError
-from . import demo, dev, serve_map
+from . import bench, demo, dev, serve_map
 from .program import PROGRAM, print_error
 
 __all__ = ["main"]
 
-_COMMANDS = (dev, serve_map, demo)
+_COMMANDS = (dev, serve_map, demo, bench)
 _HELP_COLUMN = 26
 _INTERRUPTED = 130  # what shells use for Ctrl-C
 
@@ -29,6 +29,7 @@ examples:
   slingshot-microservice demo
   slingshot-microservice dev shout.py --send shout=1-3 --burst
   slingshot-microservice serve-map sys-map.toml
+  slingshot-microservice bench
 
 exit codes: 0 done, 1 failed, 2 a mistake in the command or the code, 3 RabbitMQ,
 4 the configuration, 5 PostgreSQL or the object store, 130 interrupted"""

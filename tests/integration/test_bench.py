@@ -1,0 +1,69 @@
+"""The benchmark's own programs still do their work, so that it can be run when it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from servers.ports import wait_for
+from servers.rabbitmq import RabbitMQNode
+
+from slingshot_microservice.cli.bench_operations import twins
+
+_ROOT = Path(__file__).resolve().parents[2]
+_COUNT = 500
+
+
+def _run(*arguments: str, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=_ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=True,
+        timeout=60,
+    )
+    return result.stdout
+
+
+@pytest.mark.parametrize("module", ["slingshot", "pika_blocking"])
+def test_a_contestant_relays_every_id(
+    module: str, rabbitmq: RabbitMQNode, queue_name: Callable[[str], str]
+) -> None:
+    inbound, one, two = queue_name("in"), queue_name("one"), queue_name("two")
+    for queue in (inbound, one, two):
+        rabbitmq.declare(queue)
+    ids = [b"%d" % id for id in range(_COUNT)]
+    rabbitmq.publish(inbound, ids)
+
+    output = _run(
+        f"bench.contestants.{module}",
+        *(inbound, str(_COUNT), "100", one, two),
+        SLINGSHOT_BENCH_AMQP_URL=rabbitmq.url,
+    )
+
+    figures = json.loads(output.splitlines()[-1])
+    assert figures["messages"] == _COUNT
+    assert figures["seconds"] > 0
+    assert figures["cpu_user"] + figures["cpu_sys"] > 0
+    assert figures["peak_rss"] > 1_000_000
+    assert sorted(rabbitmq.drain(one, _COUNT)) == sorted(ids)
+    assert sorted(rabbitmq.drain(two, _COUNT)) == sorted(ids)
+    wait_for(lambda: rabbitmq.depth(inbound) == 0, what="inputs to be acknowledged")
+
+
+def test_operations_are_compared_with_pika() -> None:
+    lines = _run("bench", "operations", "--quick").splitlines()
+    header = next(line.split() for line in lines if line.split()[:1] == ["operation"])
+    assert header[1:].index("pika") == len(twins())
+    for operation in ("read frames", "build publishes"):
+        row = next(line for line in lines if line.strip().startswith(operation))
+        assert len(re.findall(r" [0-9]+(?= )", row)) == len(twins()) + 1
+    assert lines[-1] == "Nothing was kept."
