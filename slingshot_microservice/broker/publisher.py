@@ -73,6 +73,7 @@ class Publisher:
         self._unsent: list[tuple[int, Sequence[Publish]]] = []
         self._missing: list[tuple[int, list[Publish]]] = []  # their queues are to be declared
         self._declaring: list[tuple[int, list[Publish]]] = []  # their queues are being declared
+        self._declaration_runs = False
         self._sent_again: set[int] = set()
         self._warned: set[str] = set()  # queues that were named in the log, on this channel
         self._dead: dict[int, tuple[bytes, Properties]] = {}
@@ -99,6 +100,7 @@ class Publisher:
         self._unsent += self._ledger.take_refused()
         self._unsent += self._missing + self._declaring
         self._missing, self._declaring = [], []
+        self._declaration_runs = False
         self._warned.clear()
 
     def on_received(self, received: Received) -> None:
@@ -199,7 +201,8 @@ class Publisher:
 
     def _declare(self) -> None:
         """Declare what is missing, unless that is being done: then it is done afterwards."""
-        if self._missing and not self._declaring:
+        if self._missing and not self._declaration_runs:
+            self._declaration_runs = True
             self._declaring, self._missing = self._missing, []
             QueueDeclaration(
                 self.link.connection,
@@ -208,16 +211,20 @@ class Publisher:
                 self._on_undeclarable,
             )
 
-    def _send_again(self) -> None:
+    def _end_declaration(self) -> list[tuple[int, list[Publish]]]:
+        self._declaration_runs = False
         declaring, self._declaring = self._declaring, []
+        return declaring
+
+    def _send_again(self) -> None:
+        declaring = self._end_declaration()
         for tag, publishes in declaring:
             self.publish(tag, publishes)
         self.flush()
         self._declare()
 
     def _on_undeclarable(self, queue: str, error: BrokerError) -> None:
-        declaring, self._declaring = self._declaring, []
-        for entry in declaring:
+        for entry in self._end_declaration():
             if queue in self._names([entry]):
                 self._give_up(entry[0], str(error))
             else:
