@@ -62,7 +62,9 @@ def stop_on_signals(stop: StopEvent) -> Iterator[None]:
             signal.signal(number, handler)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        restore()
+        for number, handler in previous.items():
+            # A shell starts what runs in the background with SIGINT ignored; the second ends it.
+            signal.signal(number, signal.SIG_DFL if handler is signal.SIG_IGN else handler)
         stop.set()
 
     for number in previous:
