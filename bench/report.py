@@ -46,7 +46,7 @@ class Target:
         """Return a row of a table."""
         bound = "at least" if self.at_least else "at most"
         limit = f"{bound} {self.limit:g}{self.unit}"
-        return self.what, limit, f"{self.value:.2f}{self.unit}", "met" if self.met else "missed"
+        return self.what, limit, f"{self.value:.3g}{self.unit}", "met" if self.met else "missed"
 
 
 @dataclass(frozen=True)

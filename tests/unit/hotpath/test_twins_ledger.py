@@ -84,7 +84,7 @@ class Books:
 
 
 @given(steps=STEPS)
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 def test_any_sequence(steps: list[Any]) -> None:
     def keep(twin: Any) -> list[object]:
         books = Books(twin)
