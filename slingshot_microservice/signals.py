@@ -5,11 +5,16 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 __all__ = ["StopEvent", "stop_on_signals"]
+
+# A signal that comes at the very moment at which the main thread begins to wait does not wake it:
+# it is then heard after this, which costs some microseconds each time.
+_LOOK_SECONDS = 0.5
 
 
 class StopEvent(threading.Event):
@@ -38,12 +43,17 @@ class StopEvent(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the event is set, or for ``timeout`` seconds; return whether it is set."""
-        try:
-            self._queue.get(timeout=timeout)
-        except queue.Empty:
-            return False
-        self._queue.put(None)  # for whoever else waits, now or later
-        return True
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = _LOOK_SECONDS if deadline is None else deadline - time.monotonic()
+            try:
+                self._queue.get(timeout=max(0.0, min(left, _LOOK_SECONDS)))
+            except queue.Empty:
+                if left <= 0:
+                    return False
+            else:
+                self._queue.put(None)  # for whoever else waits, now or later
+                return True
 
 
 @contextmanager
@@ -63,8 +73,10 @@ def stop_on_signals(stop: StopEvent) -> Iterator[None]:
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         for number, handler in previous.items():
-            # A shell starts what runs in the background with SIGINT ignored; the second ends it.
-            signal.signal(number, signal.SIG_DFL if handler is signal.SIG_IGN else handler)
+            # Python's own handler would not be heard before a wait is over; and a shell starts
+            # with SIGINT ignored what runs in the background.
+            ends = handler in (signal.SIG_IGN, signal.default_int_handler)
+            signal.signal(number, signal.SIG_DFL if ends else handler)
         stop.set()
 
     for number in previous:
