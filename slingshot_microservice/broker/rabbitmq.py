@@ -253,7 +253,7 @@ class RabbitMQBroker:
             self._consumer.link.restart(str(error))
 
     def on_raw(self, raw: RawDelivery) -> int | None:
-        """Look at a message that has headers, or is no id; see `ConsumerEvents`."""
+        """Look at a message that is more, or less, than an id; see `ConsumerEvents`."""
         try:
             return decode_id(raw.body)
         except MalformedIdError as error:

@@ -102,7 +102,7 @@ NO_DELIVERY = 0
 
 
 class RawDelivery(NamedTuple):
-    """A message that has headers, or whose body is no id.
+    """A message that has headers, or whose body is not an id as we would write it.
 
     Attributes:
         tag: The delivery tag.
@@ -137,7 +137,7 @@ class Received(NamedTuple):
     """What one piece of the byte stream held.
 
     Attributes:
-        deliveries: Messages whose body is an id, in order.
+        deliveries: Messages that are an id and nothing else, in order.
         raw: Messages that need a closer look, in order.
         confirms: Publisher confirms, in order.
         returns: Messages that came back. Each one's confirm comes after it.

@@ -84,6 +84,13 @@ cdef inline bint read_digits(const uint8_t *text, Py_ssize_t size, uint64_t *val
     return True
 
 
+cdef inline bint read_canonical(
+    const uint8_t *text, Py_ssize_t size, uint64_t *value
+) noexcept nogil:
+    """Read an id as we would write it ourselves: any other way to write one has to be kept."""
+    return read_digits(text, size, value) and (size == 1 or text[0] != 48)
+
+
 cdef inline int write_digits(uint64_t value, uint8_t *text) noexcept nogil:
     """Write ``value`` in decimal, without padding, and return the number of digits."""
     cdef uint8_t reverse[20]
@@ -601,7 +608,7 @@ cdef class FrameReader:
         if self.missing < 0:
             raise FrameError(f"a body is {-self.missing} bytes longer than announced")
         if self.missing == 0 and whole and self.returned is None and not self.flags & HEADERS_FLAG:
-            if read_digits(at, end - at, &value):
+            if read_canonical(at, end - at, &value):
                 self.in_content = False
                 self.deliveries.append((self.tag, value, self.redelivered))
                 return 0
@@ -611,19 +618,16 @@ cdef class FrameReader:
         return 0
 
     cdef int complete(self, bytes body) except -1:
+        cdef uint64_t value
+        cdef const uint8_t *at = <const uint8_t *> PyBytes_AS_STRING(body)
         self.in_content = False
         self.body = []
         if self.returned is not None:
             self.returns.append(self.returned._replace(body=body))
             return 0
-        if not self.flags & HEADERS_FLAG:
-            try:
-                id = decode_id(body)
-            except MalformedIdError:
-                pass  # whoever gets the raw message decides what becomes of it
-            else:
-                self.deliveries.append((self.tag, id, self.redelivered))
-                return 0
+        if not self.flags & HEADERS_FLAG and read_canonical(at, PyBytes_GET_SIZE(body), &value):
+            self.deliveries.append((self.tag, value, self.redelivered))
+            return 0
         self.raw.append(RawDelivery(self.tag, self.redelivered, self.properties, body))
         return 0
 

@@ -268,8 +268,10 @@ class FrameReader:
             except MalformedIdError:
                 pass  # not swallowed: whoever gets the raw message decides what becomes of it
             else:
-                self._received.deliveries.append((content.tag, id, content.redelivered))
-                return
+                # Any other way to write an id has to be kept: it may be parked as it came.
+                if body == b"%d" % id:
+                    self._received.deliveries.append((content.tag, id, content.redelivered))
+                    return
         self._received.raw.append(
             RawDelivery(content.tag, content.redelivered, content.properties, body)
         )

@@ -184,7 +184,21 @@ def test_a_body_over_several_frames(hot: HotPath, size: int) -> None:
 def test_an_id_with_many_zeros_over_two_frames(hot: HotPath) -> None:
     size = 200_000
     data = deliver(1) + frames.content(b"0" * (size - 1) + b"5")
-    assert hot.FrameReader(frames.CHANNEL).feed(data).deliveries == [(1, 5, False)]
+    received = hot.FrameReader(frames.CHANNEL).feed(data)
+    assert [raw.body[-2:] for raw in received.raw] == [b"05"], "as it came: nobody else has it"
+
+
+@pytest.mark.parametrize("body", [b"0", b"7", b"10", b"18446744073709551615"])
+def test_an_id_as_we_write_it_takes_the_fast_road(hot: HotPath, body: bytes) -> None:
+    received = hot.FrameReader(frames.CHANNEL).feed(deliver(1) + frames.content(body))
+    assert received == NOTHING._replace(deliveries=[(1, int(body), False)])
+
+
+@pytest.mark.parametrize("body", [b"00", b"07", b"+7", b" 7", b"7\n", "\u20037".encode()])
+def test_an_id_written_otherwise_keeps_its_bytes(hot: HotPath, body: bytes) -> None:
+    received = hot.FrameReader(frames.CHANNEL).feed(deliver(1) + frames.content(body))
+    assert not received.deliveries
+    assert [(raw.tag, raw.body) for raw in received.raw] == [(1, body)]
 
 
 def test_properties_of_a_raw_message_can_be_read_back(hot: HotPath) -> None:
