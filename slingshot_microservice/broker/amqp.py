@@ -1,4 +1,4 @@
-"""Our side of pika, and the only module that imports it.
+"""Our side of pika; beside it only the stream imports it.
 
 pika connects, authenticates, negotiates, keeps the heartbeat and reports what goes wrong. The
 byte stream of deliveries, confirms and publishes goes past it, through the hot path.
@@ -12,10 +12,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pika
-from pika.adapters.select_connection import IOLoop, _Timeout
+from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 from pika.connection import Connection
 from pika.exceptions import (
@@ -24,14 +24,17 @@ from pika.exceptions import (
     ConnectionClosedByBroker,
     ProbableAccessDeniedError,
     ProbableAuthenticationError,
-    StreamLostError,
 )
 
 from .._version import __version__
 from ..backoff import pauses
 from ..errors import BrokerAuthenticationError, BrokerError, BrokerUnavailableError
-from ..hotpath import FrameError, FrameReader, Received
+from ..hotpath import FrameReader, Received
 from .protocol import shorten_utf8
+from .stream import StreamConnection
+
+if TYPE_CHECKING:
+    from pika.adapters.select_connection import _Timeout
 
 __all__ = [
     "Channel",
@@ -53,7 +56,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 Properties = pika.BasicProperties
-Timer = _Timeout
+Timer: TypeAlias = "_Timeout"
 _ACCESS_REFUSED = 403
 _CONNECTION_FORCED = 320
 _NOT_ALLOWED = 530  # such as a virtual host that does not exist
@@ -98,47 +101,6 @@ class Server:
                 "connection_name": name,
             },
         )
-
-
-class _StreamConnection(pika.SelectConnection):
-    """A pika connection whose stream is read and written past pika.
-
-    The names of pika's own that this rests on are all in here: ``_on_data_available``,
-    ``_output_marshaled_frames`` and ``_terminate_stream``.
-    """
-
-    def __init__(
-        self, parameters: pika.ConnectionParameters, loop: IOLoop, link: Link, reader: FrameReader
-    ) -> None:
-        self._reader = reader
-        self._link = link
-        super().__init__(
-            parameters,
-            on_open_callback=link._on_connection_open,
-            on_open_error_callback=link._on_connection_failed,
-            on_close_callback=link._on_connection_failed,
-            custom_ioloop=loop,
-        )
-
-    def _on_data_available(self, data_in: bytes) -> None:
-        try:
-            received = self._reader.feed(data_in)
-        except FrameError as error:
-            self._terminate_stream(StreamLostError(f"what came in is not AMQP: {error}"))
-            return
-        # pika's heartbeat goes by this count, and adds what it is handed below by itself.
-        self.bytes_received += len(data_in) - len(received.other)
-        self._link._on_received(received)
-        if received.other:
-            super()._on_data_available(received.other)
-
-    def send(self, data: bytes) -> None:
-        """Send whole frames."""
-        self._output_marshaled_frames([data])
-
-    def abandon(self) -> None:
-        """Drop the connection without another word to the broker."""
-        self._terminate_stream(StreamLostError("closed by us"))
 
 
 class LinkListener(Protocol):
@@ -190,7 +152,7 @@ class Link:
         self._listener = listener
         self._on_refused = on_refused
         self._on_closed = on_closed
-        self._connection: _StreamConnection | None = None
+        self._connection: StreamConnection | None = None
         self._channel: Channel | None = None
         self._ready = False
         self._ready_since = 0.0
@@ -220,9 +182,13 @@ class Link:
         """Begin to connect; the listener hears of the rest."""
         if self._closing:
             return
-        parameters = self._server.parameters(self._host, self._name)
-        self._connection = _StreamConnection(
-            parameters, self._loop, self, FrameReader(self.CHANNEL)
+        self._connection = StreamConnection(
+            self._server.parameters(self._host, self._name),
+            self._loop,
+            FrameReader(self.CHANNEL),
+            on_open=self._on_connection_open,
+            on_failed=self._on_connection_failed,
+            on_received=self._on_received,
         )
 
     def send(self, data: bytes) -> None:
