@@ -153,7 +153,10 @@ def test_the_shorter_pause_ends_first(queues: MemoryQueues, consume: Open) -> No
     broker.hand_back(1, 1, LONG)
     broker.hand_back(1, 3, 3 * SOON)
     broker.hand_back(1, 2, SOON)
-    assert [*ids(broker), *ids(broker)] == [2, 3]
+    again = ids(broker)
+    if len(again) == 1:  # or both pauses were over when it looked
+        again += ids(broker)
+    assert again == [2, 3]
 
 
 def test_a_receiver_is_woken_by_a_message(
