@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypedDict
 
@@ -27,6 +27,12 @@ class OptionArguments(TypedDict, total=False):
     startup_timeout: float
     drain_timeout: float
     http_timeout: float
+    attempts: int
+    retry_delays: Sequence[float]
+    deaths: int
+    parking: bool
+    confirm_timeout: float
+    consumer_timeout: float
     retry_pause: float
     retry_pause_limit: float
     reconnect_pause: float
@@ -48,8 +54,20 @@ class Options:
         drain_timeout: Seconds for which a stopping service waits for what is running. Below the
             30 that Kubernetes grants.
         http_timeout: Seconds for one answer of the configuration service.
-        retry_pause: Seconds before a failed request is handed back to its queue; doubles with
-            every failure.
+        attempts: Runs of a request, failed ones, before it is parked in the queue of the dead.
+        retry_delays: Seconds before the second run of a failed request, the third, and so on; the
+            last is repeated. Each is shortened by up to a fifth, so that what failed together does
+            not come back together. In the variable they are separated by commas.
+        deaths: Workers that may die while they have one request in hand, and no other, before it is
+            parked.
+        parking: Whether there may be queues beside the inbound one, for what failed. Without them
+            a message that cannot be processed goes back to its queue after a pause, for ever.
+        confirm_timeout: Seconds without any confirm of RabbitMQ's, while some are due, that are
+            taken for a lost connection. Longer than the heartbeat.
+        consumer_timeout: Seconds after which RabbitMQ, by its own ``consumer_timeout``, closes the
+            channel of whoever has not acknowledged a message; half of it is warned of.
+        retry_pause: Seconds before another look at a server that is away, and before a message
+            goes back to its queue where it cannot be put anywhere else; doubles.
         retry_pause_limit: Seconds that this pause grows to.
         reconnect_pause: Seconds before the second attempt to connect to RabbitMQ; doubles.
         reconnect_pause_limit: Seconds that this pause grows to.
@@ -63,6 +81,12 @@ class Options:
     startup_timeout: float = 30.0
     drain_timeout: float = 25.0
     http_timeout: float = 10.0
+    attempts: int = 5
+    retry_delays: Sequence[float] = (1.0, 5.0, 30.0, 120.0, 600.0)
+    deaths: int = 3
+    parking: bool = True
+    confirm_timeout: float = 60.0
+    consumer_timeout: float = 1800.0
     retry_pause: float = 0.5
     retry_pause_limit: float = 30.0
     reconnect_pause: float = 0.5
@@ -113,23 +137,48 @@ def _nearest(name: str, known: Mapping[str, object]) -> str:
 
 def _parse(variable: str, text: str, kind: type) -> object:
     try:
+        if kind is bool:
+            return _SWITCH[text.strip().lower()]
+        if kind is tuple:
+            return tuple(float(part) for part in text.split(","))
         return kind(text)
-    except ValueError:
-        noun = "a whole number" if kind is int else "a number"
-        raise OptionError(f"{variable} is {text!r}; expected {noun}") from None
+    except (ValueError, KeyError):
+        raise OptionError(f"{variable} is {text!r}; expected {_NOUNS[kind]}") from None
 
 
+_SWITCH = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+_NOUNS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "1 or 0",
+    tuple: "numbers of seconds, separated by commas",
+}
 _RANGES: dict[str, tuple[float, float]] = {
     "prefetch": (1, 65_535),  # AMQP carries it in 16 bits, and 0 would mean without limit
     "heartbeat": (1, 3_600),
+    "attempts": (1, 1_000_000),
+    "deaths": (1, 1_000),
     "memory_file_limit": (0, 2**31),
 }
 _SECONDS = (0.001, 86_400.0)
 
 
 def _check(name: str, value: object, *, called: str) -> None:
-    whole = name in _RANGES
-    low, high = _RANGES.get(name, _SECONDS)
+    if name == "parking":
+        if not isinstance(value, bool):
+            raise OptionError(f"{called} is {value!r}; expected True or False")
+    elif name == "retry_delays":
+        if not isinstance(value, (list, tuple)) or not value:
+            raise OptionError(f"{called} is {value!r}; expected a list of seconds, not empty")
+        for number, delay in enumerate(value, 1):
+            _check_number(delay, _SECONDS, whole=False, called=f"{called}, number {number},")
+    else:
+        whole = name in _RANGES
+        _check_number(value, _RANGES.get(name, _SECONDS), whole=whole, called=called)
+
+
+def _check_number(value: object, limits: tuple[float, float], *, whole: bool, called: str) -> None:
+    low, high = limits
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         noun = "a whole number" if whole else "a number of seconds"

@@ -13,6 +13,8 @@ from . import hotpath
 from ._version import __version__
 from .broker.memory import MemoryBroker, MemoryQueues
 from .broker.protocol import Broker
+from .broker.requeue import RequeuePauses
+from .broker.retries import RetryPolicy
 from .database import Database, postgresql_url
 from .files import DirectoryStore, ObjectStore
 from .options import Options
@@ -92,9 +94,20 @@ def _broker(
 ) -> Broker:
     options = definition.options
     where = system_map.broker()
+    policy = None
+    if options.parking:
+        policy = RetryPolicy(
+            attempts=options.attempts, delays=tuple(options.retry_delays), deaths=options.deaths
+        )
+    pauses = RequeuePauses(options.retry_pause, options.retry_pause_limit)
     if isinstance(where, MemoryBrokerSettings):
         return MemoryBroker(
-            queues, inbound=settings.inbound, outbound=outbound, prefetch=options.prefetch
+            queues,
+            inbound=settings.inbound,
+            outbound=outbound,
+            prefetch=options.prefetch,
+            policy=policy,
+            pauses=pauses,
         )
     from .broker.amqp import Server
     from .broker.rabbitmq import RabbitMQBroker
@@ -115,8 +128,10 @@ def _broker(
         outbound=outbound,
         prefetch=options.prefetch,
         open_timeout=options.startup_timeout,
-        refused_pause=options.retry_pause,
-        refused_pause_limit=options.retry_pause_limit,
+        policy=policy,
+        pauses=pauses,
+        confirm_timeout=options.confirm_timeout,
+        consumer_timeout=options.consumer_timeout,
         on_failure=on_failure,
     )
 

@@ -44,6 +44,7 @@ __all__ = [
     "Link",
     "LinkListener",
     "Properties",
+    "QueueCount",
     "Server",
     "Timer",
     "decode_properties",
@@ -116,6 +117,14 @@ class LinkListener(Protocol):
 
     def on_received(self, received: Received) -> None:
         """Something came in that is ours to read."""
+        ...
+
+    def on_blocked(self, reason: str) -> None:
+        """RabbitMQ reads nothing from this connection for now: it has an alarm."""
+        ...
+
+    def on_unblocked(self) -> None:
+        """RabbitMQ reads again."""
         ...
 
 
@@ -265,9 +274,11 @@ class Link:
 
     def _on_blocked(self, _connection: object, frame: Any) -> None:
         _log.warning("%s blocks publishers: %s", self._place, frame.method.reason)
+        self._listener.on_blocked(frame.method.reason)
 
     def _on_unblocked(self, _connection: object, _frame: object) -> None:
         _log.info("%s takes messages again", self._place)
+        self._listener.on_unblocked()
 
     def _lose(self) -> None:
         if self._ready:
@@ -310,6 +321,30 @@ class Link:
             f"RabbitMQ at {', '.join(self._server.hosts)}, port {self._server.port}, cannot be "
             f"reached: {self.last_error}; gave up after {seconds:.0f} s"
         )
+
+
+class QueueCount:
+    """Asks how many consumers a queue has. If the question cannot be asked, nobody is told.
+
+    Args:
+        connection: An open connection.
+        queue: The queue's name.
+        on_answer: Called with the number.
+    """
+
+    def __init__(
+        self, connection: Connection, queue: str, on_answer: Callable[[int], None]
+    ) -> None:
+        self._queue = queue
+        self._on_answer = on_answer
+        connection.channel(on_open_callback=self._ask)
+
+    def _ask(self, channel: Channel) -> None:
+        def take(frame: Any) -> None:
+            channel.close()
+            self._on_answer(frame.method.consumer_count)
+
+        channel.queue_declare(self._queue, passive=True, callback=take)
 
 
 def read_past_pika(*_arguments: object) -> None:

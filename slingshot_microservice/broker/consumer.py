@@ -11,14 +11,21 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from ..errors import BrokerError
-from ..hotpath import FrameWriter, Ledger, RawDelivery, Received
-from .amqp import IOLoop, Link, Timer, read_past_pika
+from ..hotpath import Delivery, FrameWriter, Ledger, RawDelivery, Received
+from .amqp import IOLoop, Link, Timer
 from .declaration import QueueDeclaration
+from .inhand import InHand, RecentIds
 from .protocol import Batch, shorten_utf8
+from .queues import QueueSpec
+from .subscription import Subscription, SubscriptionState
 
-__all__ = ["Consumer", "ConsumerEvents"]
+__all__ = ["NO_PROPERTIES", "Consumer", "ConsumerEvents"]
 
 _log = logging.getLogger(__name__)
+
+_RECENT_IDS = 100_000
+NO_PROPERTIES = b"\x00\x00"
+"""The properties of a message that has none, as they are on the wire."""
 
 
 class ConsumerEvents(Protocol):
@@ -32,11 +39,11 @@ class ConsumerEvents(Protocol):
         """RabbitMQ has confirmed the consumer."""
         ...
 
-    def on_queue_error(self, error: BrokerError) -> None:
+    def on_queue_error(self, queue: str, error: BrokerError) -> None:
         """A queue cannot be had."""
         ...
 
-    def on_raw(self, raw: RawDelivery) -> int | None:
+    def on_unusual(self, raw: RawDelivery) -> int | None:
         """A message needs a closer look. Returns its id, or None when it is dealt with."""
         ...
 
@@ -53,6 +60,7 @@ class Consumer:
         ledger: Says what may be acknowledged.
         service: The service's name, for the consumer's tag.
         queues: The queues that must exist to begin with; the first is the inbound one.
+        suspects: The queue of messages that are to be run one at a time, if there is one.
         prefetch: Messages handed over before the first of them is acknowledged.
         events: Whom to tell.
     """
@@ -65,23 +73,31 @@ class Consumer:
         ledger: Ledger,
         *,
         service: str,
-        queues: Sequence[str],
+        queues: Sequence[QueueSpec],
+        suspects: str | None,
         prefetch: int,
         events: ConsumerEvents,
     ) -> None:
         self._loop = loop
         self._ledger = ledger
         self._queues = queues
-        self._prefetch = prefetch
         self._events = events
         # One tag a replica, so that RabbitMQ's listing says which is which.
-        self._tag = shorten_utf8(f"{service}-consumer-{socket.gethostname()}-{os.getpid()}")
+        tag = shorten_utf8(f"{service}-consumer-{socket.gethostname()}-{os.getpid()}", 240)
+        consumers = [(tag, queues[0].name, prefetch)]
+        if suspects is not None:
+            consumers.insert(0, (f"{tag}-suspect", suspects, 1))
+        self.subscription = Subscription(consumers, self._on_subscription)
+        self._prefetch = prefetch
         self._writer = FrameWriter(Link.CHANNEL, [])
         self._timers: dict[int, Timer] = {}  # of deliveries that wait to be handed back
-        self._wanted = False
+        self._started = False
         self._cancelled = False
+        self._pauses: set[str] = set()
         self._declared = False
         self._first = True
+        self.in_hand = InHand()
+        self.recent = RecentIds(_RECENT_IDS)
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
         self.epoch = 0
 
@@ -90,69 +106,92 @@ class Consumer:
         """Whether the channel is open and all queues exist."""
         return self._declared
 
+    @property
+    def inbound(self) -> str:
+        """The name of the queue."""
+        return self._queues[0].name
+
     def on_ready(self) -> None:
         """The channel is open: see that there is something to consume."""
         self.epoch += 1
         self._writer.take()
         # Later on the outbound ones are seen to when they do not take a message.
-        queues = self._queues if self._first else self._queues[:1]
+        read = self.subscription.queues
+        queues = self._queues if self._first else [q for q in self._queues if q.name in read]
         QueueDeclaration(
             self.link.connection,
             queues,
             self._on_declared,
-            lambda _queue, error: self._events.on_queue_error(error),
+            self._events.on_queue_error,
         )
 
     def on_lost(self) -> None:
         """The channel is gone, and with it every delivery that is not settled."""
         self.epoch += 1
         self._declared = False
+        self.subscription.lose()
         self._drop_timers()
+        self.recent.add(self.in_hand.clear())
         self._ledger.forget_deliveries()
         self._events.on_deliveries_lost()
+
+    def on_blocked(self, reason: str) -> None:
+        """Of no consequence: RabbitMQ blocks who publishes, and this connection does not."""
+
+    def on_unblocked(self) -> None:
+        """Likewise."""
 
     def on_received(self, received: Received) -> None:
         """Pass deliveries on to the workers."""
         deliveries = received.deliveries
-        unusual = [(raw.tag, 0, raw.redelivered) for raw in received.raw]
-        self._ledger.deliver(sorted(deliveries + unusual) if unusual else deliveries)
-        for raw in received.raw:
-            id = self._events.on_raw(raw)
-            if id is not None:
-                deliveries.append((raw.tag, id, raw.redelivered))
+        again = [delivery for delivery in deliveries if delivery[2]]
+        if received.raw or again:
+            deliveries = self._look_closer(deliveries, again, received.raw)
+        else:
+            self._ledger.deliver(deliveries)
         if not deliveries:
             return
-        if self._cancelled:
-            self._refuse([tag for tag, _, _ in deliveries])
-        else:
+        if self.subscription.wanted:
+            self.in_hand.add(deliveries[-1][0], deliveries)
             self.inbox.put(Batch(self.epoch, deliveries))
+        else:
+            self._refuse_all(deliveries)
 
     def start(self) -> None:
         """Consume as soon as possible, and again after every loss."""
-        self._wanted = True
-        if self._declared:
-            self._consume()
+        self._started = True
+        self._want()
+
+    def pause(self, reason: str) -> None:
+        """Take no messages while ``reason`` stands; hand back what no worker has."""
+        self._pauses.add(reason)
+        self._want()
+        if not self._cancelled:  # or the workers would not hear of that any more
+            self._empty_inbox()
+
+    def resume(self, reason: str) -> None:
+        """End one reason for a pause."""
+        self._pauses.discard(reason)
+        self._want()
 
     def cancel(self) -> None:
         """Take no more messages; hand back what no worker has, and what waits for its pause."""
         self._cancelled = True
-        if self._declared and self._wanted:
-            self.link.channel.basic_cancel(self._tag)
+        self._want()
         tags = list(self._timers)
         self._drop_timers()
-        try:
-            while batch := self.inbox.get_nowait():
-                if batch.epoch == self.epoch:
-                    tags += [tag for tag, _, _ in batch.deliveries]
-        except Empty:
-            pass  # that is what was to be reached
         self._refuse(tags)
+        self._empty_inbox()
         self.inbox.put(None)
 
-    def hand_back(self, epoch: int, tag: int, pause: float) -> None:
+    def hand_back(self, tag: int, id: int) -> None:
+        """Return a delivery to its queue."""
+        self.recent.add([id])
+        self._refuse([tag])
+
+    def hand_back_later(self, tag: int, id: int, pause: float) -> None:
         """Return a delivery to its queue after ``pause`` seconds, or at once after `cancel`."""
-        if epoch != self.epoch:
-            return
+        self.recent.add([id])
         if pause > 0 and not self._cancelled:
             self._timers[tag] = self._loop.call_later(pause, partial(self._hand_back_now, tag))
         else:
@@ -162,36 +201,54 @@ class Consumer:
         """Send the acknowledgements that are due."""
         if self._ledger.acknowledge(self._writer):
             self.link.send(self._writer.take())
+            self.in_hand.drop(self._ledger.oldest_open)
+
+    def _look_closer(
+        self, deliveries: list[Delivery], again: list[Delivery], raw: list[RawDelivery]
+    ) -> list[Delivery]:
+        """Return, in order, what is to be run of deliveries that are not all as usual."""
+        unusual = [RawDelivery(tag, True, NO_PROPERTIES, b"%d" % id) for tag, id, _ in again] + raw
+        usual = [delivery for delivery in deliveries if not delivery[2]]
+        self._ledger.deliver(sorted([*usual, *((raw.tag, 0, True) for raw in unusual)]))
+        for message in unusual:
+            id = self._events.on_unusual(message)
+            if id is not None:
+                usual.append((message.tag, id, message.redelivered))
+        return sorted(usual)
+
+    def _want(self) -> None:
+        self.subscription.wanted = self._started and not (self._cancelled or self._pauses)
 
     def _on_declared(self) -> None:
         self._first = False
         self._declared = True
         self._events.on_declared()
-        if self._wanted:
-            self._consume()
+        self.subscription.open(self.link.channel)
 
-    def _consume(self) -> None:
-        if not self._cancelled:
-            self.link.channel.basic_qos(
-                prefetch_count=self._prefetch, callback=self._on_prefetch_set
-            )
+    def _on_subscription(self) -> None:
+        if self.subscription.state is SubscriptionState.CONSUMING:
+            _log.info("consuming queue %r, prefetch %d", self.inbound, self._prefetch)
+            self._events.on_consuming()
 
-    def _on_prefetch_set(self, _frame: object) -> None:
-        if not self._cancelled:
-            self.link.channel.basic_consume(
-                self._queues[0],
-                read_past_pika,
-                consumer_tag=self._tag,
-                callback=self._on_consuming,
-            )
-
-    def _on_consuming(self, _frame: object) -> None:
-        _log.info("consuming queue %r, prefetch %d", self._queues[0], self._prefetch)
-        self._events.on_consuming()
+    def _empty_inbox(self) -> None:
+        """Hand back what no worker has."""
+        batches = []
+        try:
+            while batch := self.inbox.get_nowait():
+                batches.append(batch)
+        except Empty:
+            pass  # that is what was to be reached
+        for batch in batches:
+            if batch.epoch == self.epoch:
+                self._refuse_all(batch.deliveries)
 
     def _hand_back_now(self, tag: int) -> None:
         del self._timers[tag]
         self._refuse([tag])
+
+    def _refuse_all(self, deliveries: Sequence[Delivery]) -> None:
+        self.recent.add(id for _, id, _ in deliveries)
+        self._refuse([tag for tag, _, _ in deliveries])
 
     def _refuse(self, tags: Sequence[int]) -> None:
         # nack, not reject: from RabbitMQ 4.3 a reject counts as a failed delivery.
@@ -200,6 +257,7 @@ class Consumer:
             self._ledger.settle(tag)
         if tags:
             self.link.send(self._writer.take())
+            self.in_hand.drop(self._ledger.oldest_open)
 
     def _drop_timers(self) -> None:
         for timer in self._timers.values():

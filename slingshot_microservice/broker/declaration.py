@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from ..errors import BrokerError
 from .amqp import Channel, ChannelClosedByBroker, Connection, describe
+from .queues import QueueSpec
 
 __all__ = ["QueueDeclaration"]
 
-# AMQP's reply codes for a queue that is not there, and for one that is there otherwise.
+# AMQP's reply codes for a queue that is not there, and for one that is there otherwise, or that
+# this broker cannot make so.
 _NOT_FOUND, _PRECONDITION_FAILED = 404, 406
 
 
@@ -21,23 +23,24 @@ class QueueDeclaration:
 
     Args:
         connection: An open connection.
-        queues: The names.
+        queues: What there is to be.
         on_done: Called when all exist.
-        on_error: Called with the first that cannot be had, and the error.
+        on_error: Called with the name of the first that cannot be had, and the error.
     """
 
     def __init__(
         self,
         connection: Connection,
-        queues: Sequence[str],
+        queues: Iterable[QueueSpec],
         on_done: Callable[[], None],
         on_error: Callable[[str, BrokerError], None],
     ) -> None:
         self._connection = connection
-        self._queues = list(dict.fromkeys(queues))
+        self._queues = list({spec.name: spec for spec in queues}.values())
         self._on_done = on_done
         self._on_error = on_error
         self._create = False
+        self._refused = 0  # how many of the present queue's arguments the broker did not take
         self._open_channel()
 
     def _open_channel(self) -> None:
@@ -59,24 +62,32 @@ class QueueDeclaration:
         def next_queue(_frame: object) -> None:
             del self._queues[0]
             self._create = False
+            self._refused = 0
             self._declare(channel)
 
-        passive = not self._create
+        queue, create = self._queues[0], self._create
         channel.queue_declare(
-            self._queues[0], passive=passive, durable=not passive, callback=next_queue
+            queue.name,
+            passive=not create,
+            durable=create,
+            arguments=dict(queue.arguments[self._refused]) if create else None,
+            callback=next_queue,
         )
 
     def _on_closed(self, _channel: Channel, reason: Exception) -> None:
         if not self._queues or not isinstance(reason, ChannelClosedByBroker):
             return
+        queue = self._queues[0]
+        last = self._refused + 1 >= len(queue.arguments)
         if reason.reply_code == _NOT_FOUND and not self._create:
             self._create = True
             self._open_channel()
         elif reason.reply_code == _PRECONDITION_FAILED and self._create:
             # Somebody else has just created it, with other arguments: then it is used as it is.
+            # Or the broker does not know the arguments, and the next look does not find it.
             self._create = False
+            self._refused += not last
             self._open_channel()
         else:
-            queue = self._queues[0]
-            error = BrokerError(f"queue {queue!r} cannot be had: {describe(reason)}")
-            self._on_error(queue, error)
+            error = BrokerError(f"queue {queue.name!r} cannot be had: {describe(reason)}")
+            self._on_error(queue.name, error)

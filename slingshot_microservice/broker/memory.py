@@ -10,17 +10,36 @@ import heapq
 import logging
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from ..hotpath import Delivery, MalformedIdError, Publish, decode_id
-from .protocol import Batch, dead_queue_name
+from .protocol import Batch, Failure, dead_queue_name
+from .requeue import RequeuePauses
+from .retries import History, Parked, RetryPolicy
 
-__all__ = ["MemoryBroker", "MemoryQueues"]
+__all__ = ["MemoryBroker", "MemoryQueues", "Message"]
 
 _log = logging.getLogger(__name__)
 
 _EPOCH = 1  # memory does not lose connections, so there is only one
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message in memory.
+
+    Attributes:
+        body: Its body.
+        history: What happened to it.
+        failure: Why it was parked, of one that was.
+    """
+
+    body: bytes
+    history: History = field(default_factory=History)
+    failure: Failure | None = None
 
 
 class MemoryQueues:
@@ -28,7 +47,7 @@ class MemoryQueues:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self._queues: dict[str, deque[bytes]] = {}
+        self._queues: dict[str, deque[Message]] = {}
         self._consumed: dict[str, int] = {}  # messages in hand, by queue with a consumer
 
     def declare(self, queue: str) -> None:
@@ -38,8 +57,12 @@ class MemoryQueues:
 
     def publish(self, queue: str, bodies: Iterable[bytes]) -> None:
         """Append messages to ``queue``, which is made when it is missing."""
+        self.put(queue, map(Message, bodies))
+
+    def put(self, queue: str, messages: Iterable[Message]) -> None:
+        """Append messages with a history to ``queue``, which is made when it is missing."""
         with self.changed:
-            self._queues.setdefault(queue, deque()).extend(bodies)
+            self._queues.setdefault(queue, deque()).extend(messages)
             self.changed.notify_all()
 
     def depths(self) -> dict[str, int]:
@@ -48,6 +71,10 @@ class MemoryQueues:
             return {queue: len(bodies) for queue, bodies in self._queues.items()}
 
     def bodies(self, queue: str) -> list[bytes]:
+        """Return the bodies of the messages that wait in ``queue``, the next one first."""
+        return [message.body for message in self.messages(queue)]
+
+    def messages(self, queue: str) -> list[Message]:
         """Return the messages that wait in ``queue``, the next one first."""
         with self.changed:
             return list(self._queues.get(queue, ()))
@@ -72,14 +99,14 @@ class MemoryQueues:
         with self.changed:
             self._consumed.setdefault(queue, 0)
 
-    def take(self, queue: str, limit: int) -> list[bytes]:
+    def take(self, queue: str, limit: int) -> list[Message]:
         """Take up to ``limit`` messages into a consumer's hand. `changed` must be held."""
-        bodies = self._queues[queue]
-        taken = [bodies.popleft() for _ in range(min(limit, len(bodies)))]
+        messages = self._queues[queue]
+        taken = [messages.popleft() for _ in range(min(limit, len(messages)))]
         self._consumed[queue] += len(taken)
         return taken
 
-    def settle(self, queue: str, returned: Sequence[bytes], count: int) -> None:
+    def settle(self, queue: str, returned: Sequence[Message], count: int) -> None:
         """End ``count`` messages in hand; those ``returned`` go back to the front."""
         with self.changed:
             self._queues[queue].extendleft(reversed(returned))
@@ -90,24 +117,40 @@ class MemoryQueues:
 class MemoryBroker:
     """One service's view of `MemoryQueues`. Fulfils `Broker`.
 
+    A request that waits for another try is still in hand, so that nobody takes the queues for
+    idle; it does not count towards the prefetch.
+
     Args:
         queues: The queues, shared with the other services of the process.
         inbound: The queue to consume.
         outbound: The queues that indexes in publishes stand for.
         prefetch: Messages in hand at the same time.
+        policy: Says what becomes of failed requests; None to give them back to their queue.
+        pauses: Says how long what is given back to its queue waits.
     """
 
     def __init__(
-        self, queues: MemoryQueues, *, inbound: str, outbound: Sequence[str], prefetch: int
+        self,
+        queues: MemoryQueues,
+        *,
+        inbound: str,
+        outbound: Sequence[str],
+        prefetch: int,
+        policy: RetryPolicy | None,
+        pauses: RequeuePauses,
     ) -> None:
         self._queues = queues
         self._inbound = inbound
         self._outbound = list(outbound)
+        self._dead = dead_queue_name(inbound)
         self._prefetch = prefetch
-        self._in_hand: dict[int, bytes] = {}
+        self._policy = policy
+        self._requeue_pauses = pauses
+        self._in_hand: dict[int, Message] = {}
         self._waiting: list[tuple[float, int]] = []  # a heap: when to hand back, delivery tag
         self._last_tag = 0
         self._consuming = False
+        self._pauses: set[str] = set()
         self._cancelled = False
 
     def open(self) -> None:
@@ -133,7 +176,7 @@ class MemoryBroker:
             with self._queues.changed:
                 taken = self._take()
                 while not taken and not self._cancelled:
-                    self._queues.changed.wait(self._pause())
+                    self._queues.changed.wait(self._next_due())
                     taken = self._take()
             if not taken:
                 return None
@@ -141,23 +184,47 @@ class MemoryBroker:
             if deliveries:
                 return Batch(_EPOCH, deliveries)
 
-    def is_current(self, epoch: int) -> bool:
-        """Memory does not take deliveries away; see `Broker.is_current`."""
+    def begin(self, epoch: int, tag: int, id: int) -> bool:
+        """Memory does not take deliveries away; see `Broker.begin`."""
         return True
 
-    def finish(self, epoch: int, tag: int, publishes: Sequence[Publish]) -> None:
+    def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Publish the outputs of a delivery, then acknowledge it; see `Broker.finish`."""
         self.send(publishes)
         self._settle([tag], hand_back=False)
+        if self._policy is None:
+            self._requeue_pauses.relax()
 
-    def hand_back(self, epoch: int, tag: int, pause: float) -> None:
-        """Return a delivery to its queue after a pause; see `Broker.hand_back`."""
+    def fail(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
+        """Count a failed run; see `Broker.fail`."""
         with self._queues.changed:
-            if pause > 0 and not self._cancelled:
-                heapq.heappush(self._waiting, (time.monotonic() + pause, tag))
-                self._queues.changed.notify_all()
+            message = self._in_hand.get(tag)
+            if message is None:
                 return
+            if self._policy is None:
+                self._wait(tag, message, self._requeue_pauses.failed(id))
+                return
+            decision = self._policy.after_failure(message.history, failure)
+            if not isinstance(decision, Parked):
+                _log.info("request %d is tried again in %.1f s", id, decision.delay)
+                self._wait(tag, Message(message.body, decision.history), decision.delay)
+                return
+        self._park(tag, Message(message.body, decision.history, failure))
+
+    def hand_back(self, epoch: int, tag: int, id: int) -> None:
+        """Return a delivery to its queue; see `Broker.hand_back`."""
         self._settle([tag], hand_back=True)
+
+    def pause(self, reason: str) -> None:
+        """Take no messages for now; see `Broker.pause`."""
+        with self._queues.changed:
+            self._pauses.add(reason)
+
+    def resume(self, reason: str) -> None:
+        """End one reason for a pause; see `Broker.resume`."""
+        with self._queues.changed:
+            self._pauses.discard(reason)
+            self._queues.changed.notify_all()
 
     def cancel(self) -> None:
         """Take no more messages; see `Broker.cancel`."""
@@ -174,16 +241,25 @@ class MemoryBroker:
         self._settle(left, hand_back=True)
         return not left
 
-    def _take(self) -> list[tuple[int, bytes]]:
+    def _take(self) -> list[tuple[int, Message]]:
         """Take what there is into our hand. The queues' condition must be held."""
         self._return_due()
-        if self._cancelled or not self._consuming:
+        if self._cancelled or self._pauses or not self._consuming:
             return []
-        bodies = self._queues.take(self._inbound, self._prefetch - len(self._in_hand))
-        taken = list(enumerate(bodies, self._last_tag + 1))
+        room = self._prefetch - (len(self._in_hand) - len(self._waiting))
+        taken = list(enumerate(self._queues.take(self._inbound, room), self._last_tag + 1))
         self._last_tag += len(taken)
         self._in_hand.update(taken)
         return taken
+
+    def _wait(self, tag: int, message: Message, pause: float) -> None:
+        """Hand a message back after a pause. The queues' condition must be held."""
+        self._in_hand[tag] = message
+        if self._cancelled:
+            self._settle([tag], hand_back=True)
+        else:
+            heapq.heappush(self._waiting, (time.monotonic() + pause, tag))
+            self._queues.changed.notify_all()
 
     def _return_due(self) -> None:
         due = []
@@ -191,21 +267,30 @@ class MemoryBroker:
             due.append(heapq.heappop(self._waiting)[1])
         self._settle(due, hand_back=True)
 
-    def _pause(self) -> float | None:
+    def _next_due(self) -> float | None:
         return max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
 
-    def _read(self, tag: int, body: bytes) -> Delivery | None:
+    def _read(self, tag: int, message: Message) -> Delivery | None:
         try:
-            return tag, decode_id(body), False
+            return tag, decode_id(message.body), False
         except MalformedIdError as error:
-            dead = dead_queue_name(self._inbound)
-            _log.error("%s; the message is parked in queue %r", error, dead)
-            self._queues.publish(dead, [body])
-            self._settle([tag], hand_back=False)
-            return None
+            failure = Failure("malformed-id", type(error).__name__, str(error))
+        if self._policy is None:
+            _log.error("%s; the message is given back to its queue", failure.error)
+            with self._queues.changed:
+                self._wait(tag, message, self._requeue_pauses.failed(zlib.crc32(message.body)))
+        else:
+            self._park(tag, Message(message.body, message.history, failure))
+        return None
+
+    def _park(self, tag: int, message: Message) -> None:
+        assert message.failure is not None
+        _log.error("%s; the message is parked in queue %r", message.failure.error, self._dead)
+        self._queues.put(self._dead, [message])
+        self._settle([tag], hand_back=False)
 
     def _settle(self, tags: Sequence[int], *, hand_back: bool) -> None:
         with self._queues.changed:
-            bodies = [self._in_hand.pop(tag) for tag in tags if tag in self._in_hand]
-            if bodies:
-                self._queues.settle(self._inbound, bodies if hand_back else [], len(bodies))
+            messages = [self._in_hand.pop(tag) for tag in tags if tag in self._in_hand]
+            if messages:
+                self._queues.settle(self._inbound, messages if hand_back else [], len(messages))

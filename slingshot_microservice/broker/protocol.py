@@ -7,7 +7,16 @@ from typing import NamedTuple, Protocol
 
 from ..hotpath import Delivery, Publish
 
-__all__ = ["SHORT_STRING_MAX", "Batch", "Broker", "dead_queue_name", "shorten_utf8"]
+__all__ = [
+    "SHORT_STRING_MAX",
+    "Batch",
+    "Broker",
+    "Failure",
+    "dead_queue_name",
+    "retry_queue_name",
+    "shorten_utf8",
+    "suspect_queue_name",
+]
 
 SHORT_STRING_MAX = 255
 """Bytes of UTF-8 that AMQP has for the name of a queue or consumer."""
@@ -19,11 +28,27 @@ def shorten_utf8(text: str, limit: int = SHORT_STRING_MAX) -> str:
 
 
 def dead_queue_name(inbound: str) -> str:
-    """Return the queue of the messages from ``inbound`` that cannot become requests.
+    """Return the queue of the messages from ``inbound`` that are parked.
 
     It is ``{inbound}.dead``; of a name that leaves no room for that, the end gives way.
     """
-    suffix = ".dead"
+    return _beside(inbound, ".dead")
+
+
+def suspect_queue_name(inbound: str) -> str:
+    """Return the queue of the messages that came back from a worker that died."""
+    return _beside(inbound, ".suspect")
+
+
+def retry_queue_name(inbound: str, milliseconds: int) -> str:
+    """Return the queue in which messages wait ``milliseconds`` before they are tried again.
+
+    Its name says how long, so that it never has to change: another wait is another queue.
+    """
+    return _beside(inbound, f".retry.{milliseconds}")
+
+
+def _beside(inbound: str, suffix: str) -> str:
     return shorten_utf8(inbound, SHORT_STRING_MAX - len(suffix)) + suffix
 
 
@@ -39,11 +64,29 @@ class Batch(NamedTuple):
     deliveries: Sequence[Delivery]
 
 
+class Failure(NamedTuple):
+    """Why a run of a request failed.
+
+    Attributes:
+        reason: ``failed``, or ``rejected`` for what would not get better by another try.
+        error_type: The name of the error's type.
+        error: What the error said.
+        traceback: Where it was raised, bounded; may be empty.
+        after: Seconds to wait before the next try, where ``process`` has said so.
+    """
+
+    reason: str
+    error_type: str
+    error: str
+    traceback: str = ""
+    after: float | None = None
+
+
 class Broker(Protocol):
     """One inbound queue, and the outbound queues of one service.
 
-    `open`, `send`, `consume`, `cancel` and `close` are called by one thread, in this order;
-    `receive`, `finish`, `hand_back` and `is_current` by any number of worker threads.
+    `open`, `send`, `consume`, `cancel` and `close` are called by one thread, in this order; the
+    others by any number of worker threads.
     """
 
     def open(self) -> None:
@@ -75,20 +118,36 @@ class Broker(Protocol):
         """Wait for deliveries. None means that there will be no more."""
         ...
 
-    def is_current(self, epoch: int) -> bool:
-        """Tell whether deliveries of ``epoch`` are still ours, rather than given to others."""
-        ...
+    def begin(self, epoch: int, tag: int, id: int) -> bool:
+        """Tell whether a delivery is to be processed now.
 
-    def finish(self, epoch: int, tag: int, publishes: Sequence[Publish]) -> None:
-        """Publish the outputs of a delivery, and acknowledge it when all of them are safe.
-
-        Returns at once. An output that no queue takes, or that the broker refuses, is sent
-        again once; then the delivery is handed back.
+        It is not when it was given to somebody else meanwhile, nor when a run of it that outlasted
+        its channel has succeeded: then that run's outputs are sent, and the delivery is settled.
         """
         ...
 
-    def hand_back(self, epoch: int, tag: int, pause: float) -> None:
-        """Return a delivery to its queue after ``pause`` seconds. Returns at once."""
+    def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
+        """Publish the outputs of a delivery, and acknowledge it when all of them are safe.
+
+        Returns at once. An output that no queue takes, or that the broker refuses, is sent
+        again once; then the request has failed.
+        """
+        ...
+
+    def fail(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
+        """Count a failed run: the request is tried again later, or parked. Returns at once."""
+        ...
+
+    def hand_back(self, epoch: int, tag: int, id: int) -> None:
+        """Return a delivery to its queue, uncounted. Returns at once."""
+        ...
+
+    def pause(self, reason: str) -> None:
+        """Take no messages while ``reason`` stands, and hand back those nobody has received."""
+        ...
+
+    def resume(self, reason: str) -> None:
+        """End one reason for a pause; with the last of them, messages are taken again."""
         ...
 
     def cancel(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 import zlib
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import NamedTuple
 
-from ..backoff import pauses
 from ..errors import BrokerError
 from ..hotpath import (
     Finished,
@@ -15,19 +15,36 @@ from ..hotpath import (
     Ledger,
     MalformedIdError,
     Publish,
-    RawDelivery,
     Received,
     Returned,
     decode_id,
 )
 from .amqp import Link, Properties, read_past_pika
 from .declaration import QueueDeclaration
+from .queues import QueueBook
 
-__all__ = ["Publisher"]
+__all__ = ["Copy", "Publisher"]
 
 _log = logging.getLogger(__name__)
 
-_DEAD_QUEUE = -1  # stands for the queue of the dead, where others have an index
+
+class Copy(NamedTuple):
+    """A message that leaves in place of a delivery.
+
+    Attributes:
+        queue: The number of the queue that it goes to.
+        body: Its body.
+        properties: Its properties.
+    """
+
+    queue: int
+    body: bytes
+    properties: Properties
+
+    @property
+    def stands_for(self) -> int:
+        """Its id, or a number that stands for a body that is none."""
+        return _stand_for(self.body)
 
 
 class Publisher:
@@ -35,14 +52,13 @@ class Publisher:
 
     Args:
         ledger: Notes what left and what was answered.
-        queues: The names that indexes stand for.
-        dead_queue: The name of the queue of the dead.
-        refused_pause: Seconds before a delivery whose outputs were refused twice is given up;
-            grows with every such delivery.
-        refused_pause_limit: Seconds that this grows to.
+        queues: What numbers stand for which queues.
         on_ready: Called when publishing has become possible.
+        on_pause: Called with the reason when RabbitMQ reads no more for now, and with None when it
+            does again.
         on_answered: Called when publishes have become safe.
-        on_given_up: Called with a delivery tag, the pause and the reason.
+        on_given_up: Called with a delivery tag, the reason, and, if it was not its outputs but a
+            copy of it that could not be sent, the copy.
     """
 
     link: Link
@@ -51,22 +67,17 @@ class Publisher:
         self,
         ledger: Ledger,
         *,
-        queues: Sequence[str],
-        dead_queue: str,
-        refused_pause: float,
-        refused_pause_limit: float,
+        queues: QueueBook,
         on_ready: Callable[[], None],
+        on_pause: Callable[[str | None], None],
         on_answered: Callable[[], None],
-        on_given_up: Callable[[int, float, str], None],
+        on_given_up: Callable[[int, str, Copy | None], None],
     ) -> None:
         self._ledger = ledger
-        self._queues = list(queues)
-        self._indexes = {queue: index for index, queue in enumerate(self._queues)}
-        self._dead_queue = dead_queue
-        self._writer = FrameWriter(Link.CHANNEL, self._queues)
-        self._new_pauses = partial(pauses, refused_pause, refused_pause_limit)
-        self._pauses = self._new_pauses()
+        self._queues = queues
+        self._writer = FrameWriter(Link.CHANNEL, queues.outbound)
         self._on_publishing = on_ready
+        self._on_pause = on_pause
         self._on_answered = on_answered
         self._on_given_up = on_given_up
         self._confirming = False
@@ -75,8 +86,17 @@ class Publisher:
         self._declaring: list[tuple[int, list[Publish]]] = []  # their queues are being declared
         self._declaration_runs = False
         self._sent_again: set[int] = set()
-        self._warned: set[str] = set()  # queues that were named in the log, on this channel
-        self._dead: dict[int, tuple[bytes, Properties]] = {}
+        self._warned: set[int] = set()  # queues that were named in the log, on this channel
+        self._copies: dict[int, Copy] = {}  # by the delivery that they replace
+        self._blocked = False
+        self._progress = time.monotonic()
+
+    @property
+    def unanswered_seconds(self) -> float:
+        """For how long confirms are due and none has come; 0 while RabbitMQ blocks us."""
+        if self._ledger.is_idle or self._blocked or not self._confirming:
+            self._progress = time.monotonic()
+        return time.monotonic() - self._progress
 
     @property
     def is_ready(self) -> bool:
@@ -94,6 +114,7 @@ class Publisher:
 
     def on_lost(self) -> None:
         """The channel is gone: what is not known to be safe is to be sent again."""
+        self.on_unblocked()
         self._confirming = False
         self._writer.take()
         self._unsent += self._ledger.forget_publishes()
@@ -105,10 +126,11 @@ class Publisher:
 
     def on_received(self, received: Received) -> None:
         """Enter returns and confirms into the books."""
+        self._progress = time.monotonic()
         for returned in received.returns:
             self._on_returned(returned)
         self._ledger.confirm(received.confirms)
-        if self._sent_again or self._dead:
+        if self._sent_again or self._copies:
             self._forget_finished()
         refused = self._ledger.take_refused()
         if refused:
@@ -119,8 +141,8 @@ class Publisher:
         """Send the outputs of delivery ``tag``; `flush` lets them go."""
         if publishes and not self._confirming:
             self._unsent.append((tag, publishes))
-        elif tag in self._dead:
-            self._publish_dead(tag)
+        elif tag in self._copies:
+            self._publish_copy(tag)
         else:
             self._ledger.publish(tag, publishes, self._writer)
 
@@ -138,10 +160,22 @@ class Publisher:
         if self._confirming:
             self.link.send(self._writer.take())
 
-    def park(self, raw: RawDelivery, properties: Properties) -> None:
-        """Send a message as it is to the queue of the dead, for its own delivery."""
-        self._dead[raw.tag] = raw.body, properties
-        self.publish(raw.tag, [_dead_publish(raw.body)])
+    def replace(self, tag: int, copy: Copy) -> None:
+        """Send a message in place of delivery ``tag``, which is settled when that is safe."""
+        self._copies[tag] = copy
+        self.publish(tag, [(copy.queue, copy.stands_for)])
+
+    def on_blocked(self, reason: str) -> None:
+        """RabbitMQ reads nothing from this connection for now."""
+        self._blocked = True
+        self._on_pause(reason)
+
+    def on_unblocked(self) -> None:
+        """RabbitMQ reads again."""
+        if self._blocked:
+            self._blocked = False
+            self._progress = time.monotonic()
+            self._on_pause(None)
 
     def forget_deliveries(self) -> None:
         """All deliveries are void; only what belongs to none is still to be sent."""
@@ -149,7 +183,7 @@ class Publisher:
         self._missing = [entry for entry in self._missing if not entry[0]]
         self._declaring = [entry for entry in self._declaring if not entry[0]]
         self._sent_again &= {0}
-        self._dead.clear()
+        self._copies.clear()
 
     def waits_for(self, tag: int) -> bool:
         """Whether outputs of delivery ``tag`` are not safe yet."""
@@ -158,10 +192,8 @@ class Publisher:
 
     def _forget_finished(self) -> None:
         for tag in self._ledger.finished:
-            self._dead.pop(tag, None)
-            if tag in self._sent_again:
-                self._sent_again.discard(tag)
-                self._pauses = self._new_pauses()
+            self._copies.pop(tag, None)
+            self._sent_again.discard(tag)
 
     def _on_confirms_on(self, _frame: object) -> None:
         self._confirming = True
@@ -172,21 +204,15 @@ class Publisher:
         self._on_publishing()
 
     def _on_returned(self, returned: Returned) -> None:
-        publish = self._identify(returned)
-        # The queue of the dead is made when it is first needed.
-        if publish[0] != _DEAD_QUEUE and returned.queue not in self._warned:
-            self._warned.add(returned.queue)
+        index = self._queues.find(returned.queue)
+        if index is None:
+            self.link.restart(f"queue {returned.queue!r} returned what was never sent to it")
+            return
+        # The queues beside the inbound one are made when they are first needed.
+        if index >= 0 and index not in self._warned:
+            self._warned.add(index)
             _log.warning("queue %r did not take a message: %s", returned.queue, returned.text)
-        self._ledger.returned(publish)
-
-    def _identify(self, returned: Returned) -> Publish:
-        index = self._indexes.get(returned.queue)
-        try:
-            if index is not None:
-                return index, decode_id(returned.body)
-        except MalformedIdError:
-            pass  # not lost: the queue of the dead is an outbound one, too
-        return _dead_publish(returned.body)
+        self._ledger.returned((index, _stand_for(returned.body)))
 
     def _on_refused(self, refused: list[tuple[int, list[Publish]]]) -> None:
         """Try once more with queues that are known to exist; after that, give up."""
@@ -206,7 +232,7 @@ class Publisher:
             self._declaring, self._missing = self._missing, []
             QueueDeclaration(
                 self.link.connection,
-                self._names(self._declaring),
+                [self._queues.spec(index) for index in _indexes(self._declaring)],
                 self._send_again,
                 self._on_undeclarable,
             )
@@ -233,20 +259,27 @@ class Publisher:
 
     def _give_up(self, tag: int, reason: str) -> None:
         self._sent_again.discard(tag)
-        self._dead.pop(tag, None)
-        self._on_given_up(tag, next(self._pauses), reason)
+        copy = self._copies.pop(tag, None)
+        self._on_given_up(tag, reason, copy)
 
     def _names(self, entries: Sequence[tuple[int, Sequence[Publish]]]) -> list[str]:
-        queues = {queue for _, publishes in entries for queue, _ in publishes}
-        return [self._dead_queue if q == _DEAD_QUEUE else self._queues[q] for q in sorted(queues)]
+        return [self._queues.spec(index).name for index in _indexes(entries)]
 
-    def _publish_dead(self, tag: int) -> None:
+    def _publish_copy(self, tag: int) -> None:
         self.flush()  # the ledger counts in the order in which messages leave
-        body, properties = self._dead[tag]
-        self._ledger.expect(tag, _dead_publish(body))
-        self.link.channel.basic_publish("", self._dead_queue, body, properties, mandatory=True)
+        copy = self._copies[tag]
+        self._ledger.expect(tag, (copy.queue, copy.stands_for))
+        queue = self._queues.spec(copy.queue).name
+        self.link.channel.basic_publish("", queue, copy.body, copy.properties, mandatory=True)
 
 
-def _dead_publish(body: bytes) -> Publish:
-    """Stand for a parked message where others have an id; only equal bodies are equal."""
-    return _DEAD_QUEUE, zlib.crc32(body)
+def _indexes(entries: Sequence[tuple[int, Sequence[Publish]]]) -> list[int]:
+    return sorted({queue for _, publishes in entries for queue, _ in publishes})
+
+
+def _stand_for(body: bytes) -> int:
+    """Return what stands for a message where the ledger has an id; equal bodies are equal."""
+    try:
+        return decode_id(body)
+    except MalformedIdError:
+        return zlib.crc32(body)

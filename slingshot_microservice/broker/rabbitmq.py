@@ -18,26 +18,25 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 
 from ..errors import BrokerError
-from ..hotpath import (
-    NO_DELIVERY,
-    Finished,
-    Ledger,
-    MalformedIdError,
-    Publish,
-    RawDelivery,
-    decode_id,
-)
+from ..hotpath import NO_DELIVERY, Finished, Ledger, Publish, RawDelivery
 from .amqp import IOLoop, Link, LinkListener, Server
 from .consumer import Consumer
-from .dead import dead_properties
-from .protocol import Batch, dead_queue_name
-from .publisher import Publisher
+from .inhand import LateResults
+from .protocol import Batch, Failure
+from .publisher import Copy, Publisher
+from .queues import QueueBook
+from .requeue import RequeuePauses
+from .retries import RetryPolicy
+from .settlement import Settlement
+from .watch import Watch
 
 __all__ = ["RabbitMQBroker"]
 
 _log = logging.getLogger(__name__)
 
 _THREAD_END_SECONDS = 5.0
+_LATE_OUTPUTS = 1_000_000
+_BLOCKED = "RabbitMQ blocks publishers"
 
 
 class RabbitMQBroker:
@@ -50,9 +49,12 @@ class RabbitMQBroker:
         outbound: The queues that indexes in publishes stand for.
         prefetch: Messages handed over before the first of them is acknowledged.
         open_timeout: Seconds in which `open`, `send` and `consume` must each succeed.
-        refused_pause: Seconds before a delivery whose outputs were refused twice is handed back;
-            grows with every such delivery.
-        refused_pause_limit: Seconds that this grows to.
+        policy: Says what becomes of failed requests; with None they are given back to their queue
+            after a pause, and there are no queues beside the inbound one.
+        pauses: Says how long what is given back to its queue waits.
+        confirm_timeout: Seconds without any confirm, while some are due, that are a lost
+            connection.
+        consumer_timeout: Seconds after which RabbitMQ ends a consumer that does not acknowledge.
         on_failure: Called with the error when the I/O thread has died, which is a bug.
     """
 
@@ -65,39 +67,59 @@ class RabbitMQBroker:
         outbound: Sequence[str],
         prefetch: int,
         open_timeout: float,
-        refused_pause: float,
-        refused_pause_limit: float,
+        policy: RetryPolicy | None,
+        pauses: RequeuePauses,
+        confirm_timeout: float,
+        consumer_timeout: float,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._server = server
         self._service = service
-        self._dead_queue = dead_queue_name(inbound)
         self._open_timeout = open_timeout
         self._on_failure = on_failure
+        self._pauses = pauses
         self._loop = IOLoop()
         self._ledger = Ledger()
+        queues = self._queues = QueueBook(inbound, outbound)
         self._consumer = Consumer(
             self._loop,
             self._ledger,
             service=service,
-            queues=[inbound, *outbound],
+            queues=queues.needed(
+                [] if policy is None else policy.waits, parking=policy is not None
+            ),
+            suspects=None if policy is None else queues.spec(queues.suspect).name,
             prefetch=prefetch,
             events=self,
         )
         self._publisher = Publisher(
             self._ledger,
-            queues=outbound,
-            dead_queue=self._dead_queue,
-            refused_pause=refused_pause,
-            refused_pause_limit=refused_pause_limit,
+            queues=queues,
             on_ready=self._check_opened,
+            on_pause=self._on_publisher_pause,
             on_answered=self._on_answered,
             on_given_up=self._on_given_up,
+        )
+        self._settlement = Settlement(
+            queues,
+            policy,
+            pauses,
+            service=service,
+            consumer=self._consumer,
+            publisher=self._publisher,
+        )
+        self._watch = Watch(
+            self._loop,
+            self._consumer,
+            self._publisher,
+            confirm_timeout=confirm_timeout,
+            consumer_timeout=consumer_timeout,
         )
         self._consumer.link = self._new_link("consuming", self._consumer)
         self._publisher.link = self._new_link("publishing", self._publisher)
         self._open_links = 2
         self._thread = threading.Thread(target=self._run, name=f"{service}-io", daemon=True)
+        self._late = LateResults(_LATE_OUTPUTS)
         self._finished: deque[Finished] = deque()
         self._waking = False
         self._sending = False
@@ -140,21 +162,42 @@ class RabbitMQBroker:
             self._consumer.inbox.put(None)  # for the next worker
         return batch
 
-    def is_current(self, epoch: int) -> bool:
-        """Tell whether deliveries of ``epoch`` are still ours; see `Broker.is_current`."""
-        return epoch == self._consumer.epoch
+    def begin(self, epoch: int, tag: int, id: int) -> bool:
+        """Tell whether a delivery is to be processed now; see `Broker.begin`."""
+        if epoch != self._consumer.epoch:
+            return False
+        if self._late and (publishes := self._late.take(id)) is not None:
+            _log.info("request %d was processed before its channel was lost: settled now", id)
+            self.finish(epoch, tag, id, publishes)
+            return False
+        return True
 
-    def finish(self, epoch: int, tag: int, publishes: Sequence[Publish]) -> None:
+    def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Publish the outputs of a delivery, then acknowledge it; see `Broker.finish`."""
+        if epoch != self._consumer.epoch:
+            self._late.put(id, publishes)
+            return
         self._finished.append((epoch, tag, publishes))
         # One wake-up serves all that is finished until the I/O thread comes to it.
         if not self._waking:
             self._waking = True
             self._call(self._take_finished)
 
-    def hand_back(self, epoch: int, tag: int, pause: float) -> None:
-        """Return a delivery to its queue after a pause; see `Broker.hand_back`."""
-        self._call(partial(self._consumer.hand_back, epoch, tag, pause))
+    def fail(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
+        """Count a failed run; see `Broker.fail`."""
+        self._call(partial(self._fail_now, epoch, tag, id, failure))
+
+    def hand_back(self, epoch: int, tag: int, id: int) -> None:
+        """Return a delivery to its queue; see `Broker.hand_back`."""
+        self._call(partial(self._hand_back_now, epoch, tag, id))
+
+    def pause(self, reason: str) -> None:
+        """Take no messages for now; see `Broker.pause`."""
+        self._call(partial(self._consumer.pause, reason))
+
+    def resume(self, reason: str) -> None:
+        """End one reason for a pause; see `Broker.resume`."""
+        self._call(partial(self._consumer.resume, reason))
 
     def cancel(self) -> None:
         """Take no more messages; see `Broker.cancel`."""
@@ -208,6 +251,7 @@ class RabbitMQBroker:
         try:
             self._consumer.link.connect()
             self._publisher.link.connect()
+            self._watch.start()
             self._loop.start()
         except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("the I/O thread has died: %r", error, exc_info=True)
@@ -246,27 +290,27 @@ class RabbitMQBroker:
         if not self._started.done():
             self._started.set_result(None)
 
-    def on_queue_error(self, error: BrokerError) -> None:
+    def on_queue_error(self, queue: str, error: BrokerError) -> None:
         """A queue cannot be had; see `ConsumerEvents`."""
+        beside = self._queues.beside
+        if queue in beside:
+            names = " and ".join(map(repr, beside))
+            error = BrokerError(
+                f"{error}; {names} hold what failed: let the user configure, write and read them, "
+                "or turn the option parking off, and what fails goes back to its own queue"
+            )
         self._on_refused(error)
         if self._started.done():
             self._consumer.link.restart(str(error))
 
-    def on_raw(self, raw: RawDelivery) -> int | None:
-        """Look at a message that is more, or less, than an id; see `ConsumerEvents`."""
-        try:
-            return decode_id(raw.body)
-        except MalformedIdError as error:
-            _log.error("%s; the message is parked in queue %r", error, self._dead_queue)
-            properties = dead_properties(
-                raw, service=self._service, reason="malformed-id", error=str(error)
-            )
-            self._publisher.park(raw, properties)
-            return None
+    def on_unusual(self, raw: RawDelivery) -> int | None:
+        """Look at a message more closely; see `ConsumerEvents`."""
+        return self._settlement.look_at(raw)
 
     def on_deliveries_lost(self) -> None:
         """The broker gives all deliveries out again; see `ConsumerEvents`."""
         self._publisher.forget_deliveries()
+        self._settlement.forget(0)
         self._check_settled()
 
     def _publish_now(self, publishes: Sequence[Publish]) -> None:
@@ -282,26 +326,49 @@ class RabbitMQBroker:
         publisher = self._publisher
         publisher.publish_finished(finished, self._consumer.epoch)
         publisher.flush()
+        self._pauses.relax()
         self._on_answered()
+
+    def _fail_now(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
+        if epoch == self._consumer.epoch:
+            self._settlement.fail(tag, id, failure)
+
+    def _hand_back_now(self, epoch: int, tag: int, id: int) -> None:
+        if epoch == self._consumer.epoch:
+            self._consumer.hand_back(tag, id)
+
+    def _on_publisher_pause(self, reason: str | None) -> None:
+        if reason is None:
+            self._consumer.resume(_BLOCKED)
+        else:
+            self._consumer.pause(_BLOCKED)
 
     def _on_answered(self) -> None:
         self._answers += 1
         self._consumer.acknowledge()
+        self._settlement.forget(self._ledger.oldest_open)
         if self._sending and not self._publisher.waits_for(NO_DELIVERY):
             self._sending = False
             if not self._sent.done():
                 self._sent.set_result(None)
         self._check_settled()
 
-    def _on_given_up(self, tag: int, pause: float, reason: str) -> None:
+    def _on_given_up(self, tag: int, reason: str, copy: Copy | None) -> None:
         if tag == NO_DELIVERY:
             self._sending = False
             if not self._sent.done():
                 error = BrokerError(f"outputs of startup cannot be sent: {reason}")
                 self._sent.set_exception(error)
-            return
-        _log.error("outputs of a request cannot be sent: %s; handed back in %.1f s", reason, pause)
-        self._consumer.hand_back(self._consumer.epoch, tag, pause)
+        elif copy is not None:
+            _log.error("message %d cannot be put aside: %s", copy.stands_for, reason)
+            self._settlement.give_back(tag, copy.stands_for)
+        else:
+            id = self._consumer.in_hand.find(tag)
+            _log.error("outputs of request %s cannot be sent: %s", id, reason)
+            if id is None:
+                self._consumer.link.restart(f"delivery {tag} is not in the books")
+            else:
+                self._settlement.fail(tag, id, Failure("failed", "BrokerError", reason))
 
     def _begin_close(self) -> None:
         self._closing = True

@@ -706,6 +706,11 @@ cdef class Ledger:
         return not (self.waiting_count or self.refused or self.finished_count)
 
     @property
+    def oldest_open(self):
+        """The oldest delivery that is neither acknowledged nor handed back; 0 without any."""
+        return self.opens[self.first].tag if self.first < self.last else 0
+
+    @property
     def finished(self):
         """The deliveries that may be acknowledged and are not yet."""
         cdef Py_ssize_t i

@@ -59,6 +59,11 @@ class Ledger:
         return not (self._waiting or self._refused or self._finished)
 
     @property
+    def oldest_open(self) -> int:
+        """The oldest delivery that is neither acknowledged nor handed back; 0 without any."""
+        return next(iter(self._open), 0)
+
+    @property
     def finished(self) -> frozenset[int]:
         """The deliveries that may be acknowledged and are not yet."""
         return frozenset(self._finished)

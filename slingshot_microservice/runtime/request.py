@@ -102,7 +102,7 @@ class RequestRunner:
 
     def run(self, epoch: int, tag: int, request: int) -> None:
         """Take one delivery through all steps; `_steps` says what it raises."""
-        publish = partial(self._broker.finish, epoch, tag)
+        publish = partial(self._broker.finish, epoch, tag, request)
         self._steps(request, partial(self._process, request), publish)
 
     def run_startup(self, startup: StartupFn) -> None:

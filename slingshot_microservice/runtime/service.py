@@ -15,7 +15,6 @@ from ..errors import DatabaseUnavailableError, DrainTimeoutError
 from ..files import ObjectStore
 from ..options import Options
 from ..typing import ProcessFn, StartupFn
-from .failures import FailurePauses
 from .request import RequestRunner, Routes
 from .worker import Worker
 
@@ -91,12 +90,10 @@ class Service:
             session=self._session,
             broker=surroundings.broker,
         )
-        options = definition.options
         self._worker = Worker(
             definition.name,
             surroundings.broker,
             self._runner.run,
-            FailurePauses(options.retry_pause, options.retry_pause_limit),
             on_failure,
         )
 

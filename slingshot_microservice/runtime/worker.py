@@ -6,9 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from ..broker.protocol import Batch, Broker
+from ..broker.protocol import Batch, Broker, Failure
 from ..errors import SlingshotError
-from .failures import FailurePauses
 
 __all__ = ["Worker"]
 
@@ -22,7 +21,6 @@ class Worker:
         name: What the thread is called.
         broker: Where deliveries come from.
         run: Takes one delivery (epoch, tag, id) through its steps.
-        failures: Says how long a failed request waits.
         on_failure: Called with the error when the worker itself has failed, which is a bug.
     """
 
@@ -31,12 +29,10 @@ class Worker:
         name: str,
         broker: Broker,
         run: Callable[[int, int, int], None],
-        failures: FailurePauses,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._broker = broker
         self._run = run
-        self._failures = failures
         self._on_failure = on_failure
         self._stopping = False
         # A daemon, so that a request that never ends cannot keep the program from ending.
@@ -68,32 +64,24 @@ class Worker:
         epoch = batch.epoch
         for tag, request, _ in batch.deliveries:
             if self._stopping:
-                self._broker.hand_back(epoch, tag, 0)
-            elif self._broker.is_current(epoch):
+                self._broker.hand_back(epoch, tag, request)
+            elif self._broker.begin(epoch, tag, request):
                 self._work_on_one(epoch, tag, request)
 
     def _work_on_one(self, epoch: int, tag: int, request: int) -> None:
         try:
             self._run(epoch, tag, request)
         except BaseException as error:  # noqa: BLE001  # even SystemExit must not lose the id
-            pause = self._failures.failed(request)
-            _log_failure(request, error, pause)
-            self._broker.hand_back(epoch, tag, pause)
-        else:
-            self._failures.succeeded(request)
+            _log_failure(request, error)
+            failure = Failure("failed", type(error).__name__, _describe(error))
+            self._broker.fail(epoch, tag, request, failure)
 
 
-def _log_failure(request: int, error: BaseException, pause: float) -> None:
+def _log_failure(request: int, error: BaseException) -> None:
     """Say what failed: ours in one line, the user's with its stack."""
     ours = isinstance(error, SlingshotError)
     text = str(error) if ours else _describe(error)
-    _log.error(
-        "request %d failed: %s; handed back to its queue in %.1f s",
-        request,
-        text,
-        pause,
-        exc_info=None if ours else error,
-    )
+    _log.error("request %d failed: %s", request, text, exc_info=None if ours else error)
 
 
 def _describe(error: BaseException) -> str:

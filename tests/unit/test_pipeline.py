@@ -225,12 +225,12 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
 def worker_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker of the second service has a bug of ours."""
 
-    def is_current(self: MemoryBroker, epoch: int) -> bool:
+    def begin(self: MemoryBroker, epoch: int, tag: int, id: int) -> bool:
         if threading.current_thread().name == "second":
             raise RuntimeError("a bug in the second")
         return True
 
-    monkeypatch.setattr(MemoryBroker, "is_current", is_current)
+    monkeypatch.setattr(MemoryBroker, "begin", begin)
 
 
 def _service(name: str, process: Callable[..., Iterator[Output] | None]) -> Microservice:

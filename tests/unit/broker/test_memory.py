@@ -9,11 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from slingshot_microservice.broker.memory import MemoryBroker, MemoryQueues
-from slingshot_microservice.broker.protocol import Batch, Broker
+from slingshot_microservice.broker.protocol import Batch, Broker, Failure
+from slingshot_microservice.broker.requeue import RequeuePauses
+from slingshot_microservice.broker.retries import History, RetryPolicy
 
 SOON = 0.01  # seconds of a pause that a test waits for
 LONG = 600.0  # seconds of a pause that a test does not wait for
 BOUND = 20.0  # seconds after which waiting has failed
+FAILED = Failure("failed", "ValueError", "no")
+POLICY = RetryPolicy(attempts=3, delays=(SOON,), deaths=3)
 
 Open = Callable[..., MemoryBroker]
 
@@ -27,8 +31,17 @@ def queues() -> MemoryQueues:
 def consume(queues: MemoryQueues) -> Open:
     """Makes a broker that consumes."""
 
-    def make(*, inbound: str = "in", prefetch: int = 100) -> MemoryBroker:
-        broker = MemoryBroker(queues, inbound=inbound, outbound=["a", "b"], prefetch=prefetch)
+    def make(
+        *, inbound: str = "in", prefetch: int = 100, policy: RetryPolicy | None = POLICY
+    ) -> MemoryBroker:
+        broker = MemoryBroker(
+            queues,
+            inbound=inbound,
+            outbound=["a", "b"],
+            prefetch=prefetch,
+            policy=policy,
+            pauses=RequeuePauses(SOON, SOON),
+        )
         broker.open()
         broker.consume()
         return broker
@@ -47,7 +60,7 @@ def received(broker: Broker) -> list[tuple[int, int]]:
     """Receive one batch as (tag, id)."""
     batch = broker.receive()
     assert batch is not None
-    assert broker.is_current(batch.epoch)
+    assert all(broker.begin(batch.epoch, tag, id) for tag, id, _ in batch.deliveries)
     return [(tag, id) for tag, id, _ in batch.deliveries]
 
 
@@ -56,7 +69,11 @@ def ids(broker: Broker) -> list[int]:
 
 
 def finish(broker: Broker, tag: int) -> None:
-    broker.finish(1, tag, [])
+    broker.finish(1, tag, 0, [])
+
+
+def wait(broker: Broker, tag: int, seconds: float) -> None:
+    broker.fail(1, tag, 0, FAILED._replace(after=seconds))
 
 
 def put(queues: MemoryQueues, *ids: int) -> None:
@@ -76,7 +93,14 @@ def test_messages_come_in_order_with_tags_from_one(queues: MemoryQueues, consume
 
 def test_nothing_comes_before_consume(queues: MemoryQueues) -> None:
     put(queues, 1)
-    broker = MemoryBroker(queues, inbound="in", outbound=[], prefetch=1)
+    broker = MemoryBroker(
+        queues,
+        inbound="in",
+        outbound=[],
+        prefetch=1,
+        policy=POLICY,
+        pauses=RequeuePauses(SOON, SOON),
+    )
     broker.open()
     broker.cancel()
     assert broker.receive() is None
@@ -99,7 +123,7 @@ def test_outputs_are_published_in_order(queues: MemoryQueues, consume: Open) -> 
     put(queues, 1)
     broker = consume()
     ((tag, _),) = received(broker)
-    broker.finish(1, tag, [(0, 5), (1, 6), (0, 2**64 - 1), (0, 0)])
+    broker.finish(1, tag, 0, [(0, 5), (1, 6), (0, 2**64 - 1), (0, 0)])
     assert queues.bodies("a") == [b"5", b"18446744073709551615", b"0"]
     assert queues.bodies("b") == [b"6"]
     assert broker.close(0), "nothing is in hand any more"
@@ -126,7 +150,7 @@ def test_a_pause_keeps_a_message_in_hand(queues: MemoryQueues, consume: Open) ->
     put(queues, 1, 2)
     broker = consume(prefetch=1)
     assert ids(broker) == [1]
-    broker.hand_back(1, 1, LONG)
+    wait(broker, 1, LONG)
     assert queues.bodies("in") == [b"2"]
     assert not queues.wait_until_idle(0)
     assert not broker.close(0)
@@ -140,7 +164,7 @@ def test_a_message_comes_again_after_its_pause(
     broker = consume()
     assert ids(broker) == [1]
     waiting = aside(broker)  # before the pause is known, so that it must be woken
-    broker.hand_back(1, 1, SOON)
+    wait(broker, 1, SOON)
     batch = waiting.result(BOUND)
     assert batch is not None
     assert [id for _, id, _ in batch.deliveries] == [1]
@@ -150,9 +174,9 @@ def test_the_shorter_pause_ends_first(queues: MemoryQueues, consume: Open) -> No
     put(queues, 1, 2, 3)
     broker = consume()
     assert ids(broker) == [1, 2, 3]
-    broker.hand_back(1, 1, LONG)
-    broker.hand_back(1, 3, 3 * SOON)
-    broker.hand_back(1, 2, SOON)
+    wait(broker, 1, LONG)
+    wait(broker, 3, 3 * SOON)
+    wait(broker, 2, SOON)
     again = ids(broker)
     if len(again) == 1:  # or both pauses were over when it looked
         again += ids(broker)
@@ -183,11 +207,11 @@ def test_cancel_hands_back_what_waits_and_takes_no_more(
     put(queues, 1, 2, 3)
     broker = consume(prefetch=2)
     assert ids(broker) == [1, 2]
-    broker.hand_back(1, 1, LONG)
+    wait(broker, 1, LONG)
     broker.cancel()
     assert queues.bodies("in") == [b"1", b"3"]
     assert broker.receive() is None
-    broker.hand_back(1, 2, LONG)
+    wait(broker, 2, LONG)
     assert queues.bodies("in") == [b"2", b"1", b"3"], "after cancel there is no pause"
     assert broker.close(0)
 

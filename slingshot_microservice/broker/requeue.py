@@ -1,4 +1,4 @@
-"""How long a failed request waits before it is tried again."""
+"""How long a message waits that can only be given back to its queue."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from ..backoff import pauses
 
-__all__ = ["FailurePauses"]
+__all__ = ["RequeuePauses"]
 
 _REMEMBERED = 10_000  # ids; the longest forgotten starts over with a short pause
 
 
-class FailurePauses:
+class RequeuePauses:
     """Pauses that grow with every failure, of one id and of all in a row.
 
     A request that fails on its own must not spin, and when everything fails (the database is
@@ -39,11 +39,9 @@ class FailurePauses:
             self._in_a_row = self._new()
         return max(next(own), next(self._in_a_row))
 
-    def succeeded(self, request: int) -> None:
-        """Note that ``request`` was processed."""
+    def relax(self) -> None:
+        """Note that something has succeeded."""
         self._in_a_row = None
-        if self._by_request:
-            self._by_request.pop(request, None)
 
     def _new(self) -> Iterator[float]:
         return pauses(self._first, self._limit)

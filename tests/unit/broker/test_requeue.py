@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from slingshot_microservice.runtime import failures
-from slingshot_microservice.runtime.failures import FailurePauses
+from slingshot_microservice.broker import requeue
+from slingshot_microservice.broker.requeue import RequeuePauses
 
 FIRST, LIMIT = 1.0, 10.0
 
 
 @pytest.fixture
-def pauses() -> FailurePauses:
-    return FailurePauses(FIRST, LIMIT)
+def pauses() -> RequeuePauses:
+    return RequeuePauses(FIRST, LIMIT)
 
 
 def drawn_from(seen: list[float], *bounds: float) -> bool:
@@ -20,48 +20,41 @@ def drawn_from(seen: list[float], *bounds: float) -> bool:
     return all(bound / 2 <= pause <= bound for pause, bound in zip(seen, bounds, strict=True))
 
 
-def test_grow_with_the_failures_of_a_request(pauses: FailurePauses) -> None:
+def test_grow_with_the_failures_of_a_request(pauses: RequeuePauses) -> None:
     seen: list[float] = []
     for _ in range(6):
         seen.append(pauses.failed(7))
-        pauses.succeeded(8)  # so that it is not the failures in a row that grow
+        pauses.relax()  # so that it is not the failures in a row that grow
     assert drawn_from(seen, 1, 2, 4, 8, 10, 10)
 
 
-def test_grow_with_failures_in_a_row(pauses: FailurePauses) -> None:
+def test_grow_with_failures_in_a_row(pauses: RequeuePauses) -> None:
     assert drawn_from([pauses.failed(request) for request in range(6)], 1, 2, 4, 8, 10, 10)
 
 
-def test_a_success_ends_the_row(pauses: FailurePauses) -> None:
+def test_a_success_ends_the_row(pauses: RequeuePauses) -> None:
     for request in range(6):
         pauses.failed(request)
-    pauses.succeeded(100)
+    pauses.relax()
     assert drawn_from([pauses.failed(200)], 1)
 
 
-def test_a_success_forgets_the_failures_of_its_request(pauses: FailurePauses) -> None:
-    for _ in range(6):
-        pauses.failed(7)
-    pauses.succeeded(7)
-    assert drawn_from([pauses.failed(7)], 1)
-
-
-def test_a_request_that_failed_often_waits_long_among_others(pauses: FailurePauses) -> None:
+def test_a_request_that_failed_often_waits_long_among_others(pauses: RequeuePauses) -> None:
     for _ in range(3):
         pauses.failed(7)
-        pauses.succeeded(8)
+        pauses.relax()
     assert drawn_from([pauses.failed(9)], 1)
     assert drawn_from([pauses.failed(7)], 8)
 
 
 def test_remembers_a_bounded_number_of_requests(
-    pauses: FailurePauses, monkeypatch: pytest.MonkeyPatch
+    pauses: RequeuePauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failures, "_REMEMBERED", 3)
+    monkeypatch.setattr(requeue, "_REMEMBERED", 3)
     for request in (1, 1, 2, 3, 4):
         pauses.failed(request)
-        pauses.succeeded(100)
+        pauses.relax()
     assert drawn_from([pauses.failed(4)], 2), "among the last three"
-    pauses.succeeded(100)
+    pauses.relax()
     assert drawn_from([pauses.failed(1)], 1), "the longest forgotten"
     assert len(pauses._by_request) == 3

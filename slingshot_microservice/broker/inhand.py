@@ -1,0 +1,108 @@
+"""Which requests this process has in hand, and which it had."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..hotpath import Delivery, Publish
+
+__all__ = ["InHand", "LateResults", "RecentIds"]
+
+
+class _Arrival(NamedTuple):
+    time: float
+    last_tag: int
+    deliveries: Sequence[Delivery]
+
+
+class InHand:
+    """What came in and is not settled, as it came, with the time. I/O thread only."""
+
+    def __init__(self) -> None:
+        self._arrivals: deque[_Arrival] = deque()
+
+    def add(self, last_tag: int, deliveries: Sequence[Delivery]) -> None:
+        """Note that ``deliveries``, of tags up to ``last_tag``, came in now."""
+        self._arrivals.append(_Arrival(time.monotonic(), last_tag, deliveries))
+
+    def drop(self, oldest_open: int) -> None:
+        """Forget what is settled: everything before that delivery tag, or, with 0, all."""
+        arrivals = self._arrivals
+        while arrivals and (not oldest_open or arrivals[0].last_tag < oldest_open):
+            arrivals.popleft()
+
+    def clear(self) -> list[int]:
+        """Forget everything, and return the ids of it."""
+        ids = [id for arrival in self._arrivals for _, id, _ in arrival.deliveries]
+        self._arrivals.clear()
+        return ids
+
+    def find(self, tag: int) -> int | None:
+        """Return the id of a delivery that is open."""
+        found = (d[1] for arrival in self._arrivals for d in arrival.deliveries if d[0] == tag)
+        return next(found, None)
+
+    @property
+    def seconds(self) -> float:
+        """How long the oldest has been in hand."""
+        return time.monotonic() - self._arrivals[0].time if self._arrivals else 0.0
+
+
+class RecentIds:
+    """Ids that this process had in hand and gave back, or lost with a channel.
+
+    It is alive: so when they come again, no worker has died of them.
+
+    Args:
+        limit: Ids to remember; the longest known is forgotten first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._ids: OrderedDict[int, None] = OrderedDict()
+
+    def __contains__(self, id: int) -> bool:
+        return id in self._ids
+
+    def add(self, ids: Iterable[int]) -> None:
+        """Remember some more."""
+        for id in ids:
+            self._ids[id] = None
+            self._ids.move_to_end(id)
+        while len(self._ids) > self._limit:
+            self._ids.popitem(last=False)
+
+
+class LateResults:
+    """Outputs of runs that outlasted their channel, until their messages come again.
+
+    Safe to use from several threads, because each step is one operation on a dict.
+
+    Args:
+        limit: Outputs to keep; a run that brings more than fit is repeated.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+        self._results: dict[int, Sequence[Publish]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._results)
+
+    def put(self, id: int, publishes: Sequence[Publish]) -> None:
+        """Keep the outputs of a run of ``id``; of two runs the later one's."""
+        self.take(id)
+        if self._count + len(publishes) + 1 <= self._limit:
+            self._count += len(publishes) + 1
+            self._results[id] = publishes
+
+    def take(self, id: int) -> Sequence[Publish] | None:
+        """Return the outputs of a run of ``id``, once; None if there was none."""
+        publishes = self._results.pop(id, None)
+        if publishes is not None:
+            self._count -= len(publishes) + 1
+        return publishes

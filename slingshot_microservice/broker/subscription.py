@@ -1,0 +1,110 @@
+"""Being a consumer, or not being one: what is wanted, and what RabbitMQ has confirmed."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+
+from .amqp import Channel, read_past_pika
+
+__all__ = ["Subscription", "SubscriptionState"]
+
+
+class SubscriptionState(enum.Enum):
+    """How far it is."""
+
+    IDLE = "not consuming"
+    STARTING = "asked to consume"
+    CONSUMING = "consuming"
+    STOPPING = "asked to stop consuming"
+
+
+class Subscription:
+    """Consumers of one channel that come and go together. I/O thread only.
+
+    RabbitMQ is asked for one thing at a time: what is wanted meanwhile is done when it has
+    answered.
+
+    Args:
+        consumers: Consumer tag, queue and prefetch of each, in the order of asking.
+        on_change: Called when RabbitMQ has confirmed that all consume, or that none does.
+    """
+
+    def __init__(
+        self, consumers: Sequence[tuple[str, str, int]], on_change: Callable[[], None]
+    ) -> None:
+        self._consumers = consumers
+        self._on_change = on_change
+        self._channel: Channel | None = None
+        self._wanted = False
+        self.state = SubscriptionState.IDLE
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to consume."""
+        return self._wanted
+
+    @wanted.setter
+    def wanted(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._act()
+
+    @property
+    def queues(self) -> set[str]:
+        """The names of the queues."""
+        return {queue for _, queue, _ in self._consumers}
+
+    def open(self, channel: Channel) -> None:
+        """Use ``channel`` from now on."""
+        self._channel = channel
+        self.state = SubscriptionState.IDLE
+        self._act()
+
+    def lose(self) -> None:
+        """The channel is gone, and the consumers with it."""
+        self._channel = None
+        self.state = SubscriptionState.IDLE
+
+    def _act(self) -> None:
+        if self._channel is None:
+            return
+        if self._wanted and self.state is SubscriptionState.IDLE:
+            self.state = SubscriptionState.STARTING
+            self._start(self._channel)
+        elif not self._wanted and self.state is SubscriptionState.CONSUMING:
+            self.state = SubscriptionState.STOPPING
+            self._stop(self._channel)
+
+    def _start(self, channel: Channel) -> None:
+        # The prefetch counts for the consumers that are started after it. pika sends each of these
+        # when the one before it is answered, so the last answer speaks for all.
+        last = self._consumers[-1][0]
+        for tag, queue, prefetch in self._consumers:
+            channel.basic_qos(prefetch_count=prefetch)
+            channel.basic_consume(
+                queue,
+                read_past_pika,
+                consumer_tag=tag,
+                callback=self._on_consuming if tag == last else None,
+            )
+
+    def _stop(self, channel: Channel) -> None:
+        last = self._consumers[-1][0]
+        for tag, _, _ in self._consumers:
+            channel.basic_cancel(tag, callback=self._on_stopped if tag == last else _ignore)
+
+    def _on_consuming(self, _frame: object) -> None:
+        self._enter(SubscriptionState.CONSUMING)
+
+    def _on_stopped(self, _frame: object) -> None:
+        self._enter(SubscriptionState.IDLE)
+
+    def _enter(self, state: SubscriptionState) -> None:
+        if self._channel is not None and self._channel.is_open:
+            self.state = state
+            self._on_change()
+            self._act()
+
+
+def _ignore(_frame: object) -> None:
+    """Take an answer that the last one speaks for; without a callback pika asks for none."""
