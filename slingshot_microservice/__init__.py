@@ -16,8 +16,8 @@ service starts.
 """
 
 from ._version import __version__
-from .errors import SlingshotError
+from .errors import Reject, Retry, SlingshotError
 from .microservice import Microservice
 from .options import Options
 
-__all__ = ["Microservice", "Options", "SlingshotError", "__version__"]
+__all__ = ["Microservice", "Options", "Reject", "Retry", "SlingshotError", "__version__"]

@@ -18,9 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import URL, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from .errors import DatabaseError, DatabaseUnavailableError
 
@@ -47,6 +48,13 @@ _PASSING = re.compile(
     r"starting up|shutting down|recovery|not (yet )?accepting connections|too many clients"
     r"|too many connections|connection slots|terminating connection|database is locked"
 )
+
+# SQLSTATEs of a server that is not there for us: class 08 is of connections, 53300 of too many;
+# the others are of a server that ends sessions, or lets nobody in.
+_LOST_CLASS = "08"
+_LOST = {"53300", "57P01", "57P02", "57P03", "57P05"}
+# SQLAlchemy's code for using a lost connection without having rolled back.
+_LOST_AND_USED_AGAIN = "8s2b"
 
 # Starting and stopping embedded servers is not safe in two threads at once.
 _EMBEDDED_SERVER_LOCK = threading.Lock()
@@ -146,6 +154,22 @@ class Database:
             raise _connect_error(error, self._target) from error
         finally:
             connection.close()
+
+    def is_missed_in(self, error: BaseException) -> bool:
+        """Tell whether an error says that the database is away, or the connection to it lost.
+
+        It may be ours, SQLAlchemy's or psycopg2's. What it was raised from is not looked at.
+        """
+        if isinstance(error, DBAPIError):
+            return error.connection_invalidated or self.is_missed_in(error.orig or Exception())
+        if isinstance(error, PendingRollbackError):
+            return error.code == _LOST_AND_USED_AGAIN
+        if isinstance(error, psycopg2.OperationalError):
+            code = error.pgcode  # none where not the server but the driver found the error
+            return code is None or code.startswith(_LOST_CLASS) or code in _LOST
+        if isinstance(error, psycopg2.InterfaceError):
+            return self._engine.dialect.is_disconnect(error, None, None)
+        return isinstance(error, DatabaseUnavailableError)
 
     def session(self) -> DatabaseSession:
         """Return a session for one worker; it connects when it is first used."""
@@ -276,7 +300,8 @@ def _postgresql_engine(url: URL, application_name: str, connect_timeout: float) 
         **_KEEPALIVE,
     }
     # As many connections as there are workers, so the pool itself sets no limit.
-    return create_engine(url, pool_size=0, connect_args=arguments)
+    # A pooled connection may have died since: that must not cost a request as well.
+    return create_engine(url, pool_size=0, pool_pre_ping=True, connect_args=arguments)
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -1,4 +1,4 @@
-"""Every error that the package raises on purpose.
+"""Every error that the package raises on purpose, and the two that ``process`` may.
 
 ::
 
@@ -22,12 +22,38 @@
     ├── OutputError                     process returned what cannot be sent
     └── DrainTimeoutError               what was running did not end in time after a stop
 
-Each one says in a single line what failed, where, and what to do. ``exit_code`` is what the
-command line ends with.
+Each one says in a single line what failed, where, and what to do.
+
+A ``process`` raises these, to say what is to become of its request::
+
+    Exception
+    ├── Reject                          it can never succeed: park it now
+    └── Retry                           not now: try it again later
+
+A program ends with
+
+====  ================================================================================
+0     when it was stopped, and what was running ended within ``drain_timeout``
+1     when ``start()`` raised what nobody caught, be it a `DrainTimeoutError` because
+      something was still running then: Python prints the traceback
+-15   when a second SIGTERM ended it at once; -2 when it was a second SIGINT (shells show
+      143 and 130)
+====  ================================================================================
+
+A command of the command line prints the error in one line, and ends with its ``exit_code``:
+
+====  ================================================================================
+1     something failed; a `DrainTimeoutError`, for one
+2     `UsageError`
+3     `BrokerError`
+4     `ConfigurationError`
+5     `DatabaseError`, `StorageError`
+====  ================================================================================
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 __all__ = [
@@ -43,7 +69,9 @@ __all__ = [
     "ObjectNotFoundError",
     "OptionError",
     "OutputError",
+    "Reject",
     "RequestEndedError",
+    "Retry",
     "SecretError",
     "SlingshotError",
     "StorageError",
@@ -167,12 +195,12 @@ class StorageError(SlingshotError):
 
     Attributes:
         bucket: The bucket's real name, not the key it was asked for by.
-        id: The id of the object.
+        id: The id of the object; ``None`` where it is about the store as a whole.
     """
 
     exit_code = 5
 
-    def __init__(self, message: str, *, bucket: str, id: int) -> None:
+    def __init__(self, message: str, *, bucket: str, id: int | None = None) -> None:
         super().__init__(message)
         self.bucket = bucket
         self.id = id
@@ -196,3 +224,49 @@ class OutputError(SlingshotError):
 
 class DrainTimeoutError(SlingshotError):
     """A request was still running when the time for stopping was over."""
+
+
+class Reject(Exception):  # noqa: N818  # what process says of a request, not what failed in it
+    """Raised by ``process``: this request can never succeed.
+
+    Nothing of the run is kept, and the request is parked at once, without further attempts::
+
+        raise Reject(f"order {request} was deleted")
+
+    The text is kept with the parked message.
+    """
+
+
+class Retry(Exception):  # noqa: N818  # likewise
+    """Raised by ``process``: not now; this request is to be tried again later.
+
+    Nothing of the run is kept, and the run counts as one of the request's attempts::
+
+        raise Retry("the report is not there yet", after=60)
+
+    Args:
+        reason: Why, for the log and for the message if it is parked in the end.
+        after: Seconds until it is tried again, at least; ``None`` for the delay that any failed
+            request gets.
+
+    Attributes:
+        after: As given.
+
+    Raises:
+        UsageError: ``after`` is no finite number of seconds from 0 on.
+    """
+
+    def __init__(self, reason: str = "", *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = None if after is None else _seconds(after)
+
+
+def _seconds(after: object) -> float:
+    try:
+        usable = isinstance(after, (int, float)) and not isinstance(after, bool)
+        seconds = float(after) if usable else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        seconds = math.inf
+    if not 0 <= seconds < math.inf:  # which a NaN is not either
+        raise UsageError(f"Retry(after={after!r}): expected a finite number of seconds from 0 on")
+    return seconds

@@ -7,13 +7,14 @@ import inspect
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from .errors import UsageError
 from .options import OptionArguments, Options
-from .signals import StopEvent, stop_on_signals
+from .signals import StopEvent, show_stacks_on_signal, stop_on_signals
 from .typing import ProcessFn, StartupFn
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Microservice:
         self._stop = StopEvent()
         self._running = threading.Lock()
         self._failure: BaseException | None = None
+        self._starting = False
 
     def __repr__(self) -> str:
         return f"Microservice({self._name!r}, {str(self._config_host)!r})"
@@ -104,7 +106,8 @@ class Microservice:
         """Run the service; return when it was stopped.
 
         It stops after `stop`, and, when this is the main thread, after SIGTERM or SIGINT: what
-        runs is finished, what has not begun goes back to the queue.
+        runs is finished, what has not begun goes back to the queue. SIGUSR1 writes every thread's
+        stack to standard error.
 
         Raises:
             ConfigurationError: The configuration cannot be had or used, or a secret cannot.
@@ -120,7 +123,10 @@ class Microservice:
         if not self._running.acquire(blocking=False):
             raise UsageError(f"service {self._name!r} runs already")
         try:
-            self._run()
+            with show_stacks_on_signal():
+                self._run()
+        except _StoppedError:
+            _log.info("service %r was stopped before it had started", self._name)
         finally:
             self._stop.clear()
             self._running.release()
@@ -137,9 +143,12 @@ class Microservice:
 
         configure_logging()
         self._failure = None
-        with contextlib.closing(open_system_map(self._config_host, self._options)) as system_map:
+        self._starting = True
+        system_map = open_system_map(self._config_host, self._options, sleep=self._sleep)
+        with contextlib.closing(system_map):
             service = build_service(self.definition, system_map, MemoryQueues(), self._fail)
-            service.open()
+            service.open(self._sleep)
+            self._starting = False
             # Until here nothing is in hand, so that a signal may simply end the program.
             with stop_on_signals(self._stop):
                 service.start()
@@ -151,9 +160,20 @@ class Microservice:
                     if self._failure is not None:
                         raise self._failure
 
+    def _sleep(self, seconds: float) -> None:
+        """Wait for a server; while the service starts, end that when it is stopped."""
+        if not self._starting:
+            time.sleep(seconds)
+        elif self._stop.wait(seconds):
+            raise _StoppedError
+
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._stop.set()
+
+
+class _StoppedError(Exception):
+    """The service was stopped while it waited for what it needs to start."""
 
 
 def _functions(

@@ -1,7 +1,8 @@
-"""Being stopped by SIGTERM and SIGINT."""
+"""Being stopped by SIGTERM and SIGINT, and asked by SIGUSR1 what is going on."""
 
 from __future__ import annotations
 
+import faulthandler
 import queue
 import signal
 import threading
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["StopEvent", "stop_on_signals"]
+__all__ = ["StopEvent", "show_stacks_on_signal", "stop_on_signals"]
 
 # A signal that comes at the very moment at which the main thread begins to wait does not wake it:
 # it is then heard after this, which costs some microseconds each time.
 _LOOK_SECONDS = 0.5
+
+_STANDARD_ERROR = 2
 
 
 class StopEvent(threading.Event):
@@ -85,3 +88,21 @@ def stop_on_signals(stop: StopEvent) -> Iterator[None]:
         yield
     finally:
         restore()
+
+
+@contextmanager
+def show_stacks_on_signal() -> Iterator[None]:
+    """Write every thread's stack to standard error on SIGUSR1; it does not disturb what runs.
+
+    On any other thread than the main one, and where there is no such signal, nothing is done.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    if not here or not hasattr(faulthandler, "register"):
+        yield
+        return
+    # The descriptor itself: sys.stderr may have been replaced by what has none.
+    faulthandler.register(signal.SIGUSR1, file=_STANDARD_ERROR, all_threads=True, chain=False)
+    try:
+        yield
+    finally:
+        faulthandler.unregister(signal.SIGUSR1)

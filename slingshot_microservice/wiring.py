@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from . import hotpath
 from ._version import __version__
@@ -79,7 +80,12 @@ def build_service(
         system_map.source,
     )
     surroundings = Surroundings(
-        broker, routes, database, store, BucketNames(system_map, name).resolve
+        broker,
+        routes,
+        database,
+        store,
+        BucketNames(system_map, name).resolve,
+        partial(system_map.check, name),
     )
     return Service(definition, surroundings, on_failure)
 

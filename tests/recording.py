@@ -8,12 +8,16 @@ from __future__ import annotations
 import io
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from slingshot_microservice.broker.protocol import Batch
-from slingshot_microservice.errors import DatabaseError, StorageUnavailableError
+from slingshot_microservice.broker.protocol import Batch, Failure
+from slingshot_microservice.errors import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    StorageUnavailableError,
+)
 from slingshot_microservice.hotpath import Publish
 
 __all__ = [
@@ -76,6 +80,10 @@ class RecordingStore:
         """Note what the file holds by now."""
         self._journal.note(f"upload {bucket}/{id} {path.read_text()}")
 
+    def check(self, bucket: str) -> None:
+        """Note it."""
+        self._journal.note(f"check the store for {bucket}")
+
     def close(self) -> None:
         """Note it."""
         self._journal.note("store closed")
@@ -121,6 +129,10 @@ class RecordingDatabase:
         """Note it."""
         self._journal.note("check the database")
 
+    def is_missed_in(self, error: BaseException) -> bool:
+        """Only our own error says so."""
+        return isinstance(error, DatabaseUnavailableError)
+
     def session(self) -> Any:
         """Return the session."""
         return self.the_session
@@ -137,6 +149,8 @@ class RecordingBroker:
         self._journal = journal
         self._batches = deque(batches)
         self.epoch = 1
+        self.failures: list[Failure] = []
+        self.on_hand_back: Callable[[int], object] = lambda _tag: None
 
     def open(self) -> None:
         """Note it."""
@@ -154,17 +168,31 @@ class RecordingBroker:
         """Give out the next batch."""
         return self._batches.popleft() if self._batches else None
 
-    def is_current(self, epoch: int) -> bool:
+    def begin(self, epoch: int, tag: int, id: int) -> bool:
         """Only deliveries of one epoch are."""
         return epoch == self.epoch
 
-    def finish(self, epoch: int, tag: int, publishes: Sequence[Publish]) -> None:
+    def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Note it."""
         self._journal.note(f"finish {epoch} {tag} {publishes}")
 
-    def hand_back(self, epoch: int, tag: int, pause: float) -> None:
-        """Note it; the pause is a matter of chance."""
-        self._journal.note(f"hand_back {epoch} {tag} {'later' if pause else 'now'}")
+    def fail(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
+        """Note it, and keep why."""
+        self.failures.append(failure)
+        self._journal.note(f"fail {epoch} {tag} {failure.reason}")
+
+    def hand_back(self, epoch: int, tag: int, id: int) -> None:
+        """Note it."""
+        self._journal.note(f"hand_back {epoch} {tag}")
+        self.on_hand_back(tag)
+
+    def pause(self, reason: str) -> None:
+        """Note it."""
+        self._journal.note(f"pause for the {reason}")
+
+    def resume(self, reason: str) -> None:
+        """Note it."""
+        self._journal.note(f"resume with the {reason}")
 
     def cancel(self) -> None:
         """Note it."""

@@ -75,6 +75,9 @@ class DirectoryStore:
             with suppress(OSError):  # gone already when all went well
                 partial.unlink()
 
+    def check(self, bucket: str) -> None:
+        """Do nothing: a directory is there, or made with the first object."""
+
     def close(self) -> None:
         """Do nothing: a directory has no connections."""
 

@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -37,8 +37,9 @@ __all__ = ["S3Store"]
 _CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 8 * 1024 * 1024
 _PART_THREADS = 4
-_CONNECT_TIMEOUT_SECONDS = 5
-_READ_TIMEOUT_SECONDS = 30
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_READ_TIMEOUT_SECONDS = 30.0
+_CHECK_TIMEOUT_SECONDS = 5.0
 _ATTEMPTS = 3
 
 # What the environment and ~/.aws say about other uses of S3 must not leak in here.
@@ -51,6 +52,7 @@ _ISOLATION = {
 _CLIENT_ERRORS = (BotoCoreError, ClientError, Boto3Error, ResponseParserError, HTTPError)
 _TRANSPORT_ERRORS = (BotoConnectionError, HTTPClientError, IncompleteReadError, HTTPError)
 _KEY_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_TOO_MANY_REQUESTS = 429
 _BUSY = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
 
 
@@ -68,6 +70,7 @@ class S3Store:
             uploaded as one put. A larger object is read into a temporary file, a larger file
             uploaded in parts.
         pool_size: Connections that are kept; each thread that uploads in parts uses up to four.
+        read_timeout: Seconds of silence after which one of three attempts is given up.
     """
 
     def __init__(
@@ -79,12 +82,14 @@ class S3Store:
         region: str = "garage",
         memory_limit: int,
         pool_size: int = 16,
+        read_timeout: float = _READ_TIMEOUT_SECONDS,
     ) -> None:
         self._endpoint = endpoint
         self._keys = (access_key, secret_key)
         self._region = region
         self._memory_limit = memory_limit
         self._pool_size = pool_size
+        self._read_timeout = read_timeout
         self._client: S3Client | None = None
         self._lock = threading.Lock()
 
@@ -106,8 +111,11 @@ class S3Store:
             answer = self._connected().get_object(Bucket=bucket, Key=str(id))
             length = answer.get("ContentLength")
             small = length is not None and length <= self._memory_limit
-            # botocore raises when the body ends before the announced length.
             with closing(answer["Body"]) as body:
+                if length is None and not _is_chunked(answer["ResponseMetadata"]["HTTPHeaders"]):
+                    reason = "its answer has no length, so that a part could pass for the whole"
+                    raise self._failed(StorageUnavailableError, "read", bucket, id, reason)
+                # Where the end is known, botocore raises when the body ends before it.
                 return _in_memory(body) if small else _on_disk(body)
 
     def upload(self, bucket: str, id: int, path: Path) -> None:
@@ -125,6 +133,26 @@ class S3Store:
                     client.put_object(Bucket=bucket, Key=str(id), Body=file)
             else:
                 client.upload_file(str(path), bucket, str(id), Config=self._in_parts())
+
+    def check(self, bucket: str) -> None:
+        """Ask once whether the store answers at all; that it refuses is an answer.
+
+        Raises:
+            StorageUnavailableError: It cannot be reached, or answers with HTTP 5xx or 429.
+        """
+        config = self._client_config(_CHECK_TIMEOUT_SECONDS, attempts=1)
+        with self._lock:
+            client = self._make_client(config)
+        try:
+            client.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            status = _status_of(error)
+            if status >= 500 or status == _TOO_MANY_REQUESTS:
+                raise self._silent(bucket, f"HTTP {status}") from None
+        except _CLIENT_ERRORS as error:
+            raise self._silent(bucket, _one_line(error)) from None
+        finally:
+            client.close()
 
     def close(self) -> None:
         """Let go of connections. Using the store again opens new ones."""
@@ -145,10 +173,11 @@ class S3Store:
         # A client may be shared between threads, but making two at once may not.
         with self._lock:
             if self._client is None:
-                self._client = self._make_client()
+                config = self._client_config(self._read_timeout, _ATTEMPTS)
+                self._client = self._make_client(config)
             return self._client
 
-    def _make_client(self) -> S3Client:
+    def _make_client(self, config: Config) -> S3Client:
         access_key, secret_key = self._keys
         session = boto3.session.Session(
             botocore_session=botocore.session.Session(session_vars=_ISOLATION)
@@ -159,16 +188,16 @@ class S3Store:
             region_name=self._region,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
-            config=self._client_config(),
+            config=config,
         )
 
-    def _client_config(self) -> Config:
+    def _client_config(self, read_timeout: float, attempts: int) -> Config:
         return Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
             connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-            read_timeout=_READ_TIMEOUT_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=self._pool_size,
             # The checksums that boto3 adds by default are refused by some servers.
             request_checksum_calculation="when_required",
@@ -195,7 +224,7 @@ class S3Store:
     def _answered(self, error: ClientError, verb: str, bucket: str, id: int) -> StorageError:
         answer = error.response.get("Error", {})
         code = str(answer.get("Code", ""))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        status = _status_of(error)
         if code == "NoSuchBucket":
             message = f"there is no bucket {bucket!r} at {self._endpoint} (for object {id})"
             return ObjectNotFoundError(f"{message}; create it", bucket=bucket, id=id)
@@ -210,10 +239,25 @@ class S3Store:
     def _failed(
         self, kind: type[StorageError], verb: str, bucket: str, id: int, reason: str
     ) -> StorageError:
+        what = f"object {id} of bucket {bucket!r} at {self._endpoint}"
+        return kind(f"cannot {verb} {what}: {self._without_keys(reason)}", bucket=bucket, id=id)
+
+    def _silent(self, bucket: str, reason: str) -> StorageUnavailableError:
+        message = f"{self._endpoint} does not answer: {self._without_keys(reason)}"
+        return StorageUnavailableError(message, bucket=bucket)
+
+    def _without_keys(self, text: str) -> str:
         for key in self._keys:
-            reason = reason.replace(key, "***") if key else reason
-        message = f"cannot {verb} object {id} of bucket {bucket!r} at {self._endpoint}: {reason}"
-        return kind(message, bucket=bucket, id=id)
+            text = text.replace(key, "***") if key else text
+        return text
+
+
+def _status_of(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def _is_chunked(headers: Mapping[str, str]) -> bool:
+    return "chunked" in headers.get("transfer-encoding", "").lower()
 
 
 def _in_memory(body: StreamingBody) -> BinaryIO:

@@ -34,6 +34,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def check(self, bucket: str) -> None:
+        """Ask once whether the store answers at all; ``bucket`` is where the question goes.
+
+        Raises:
+            StorageUnavailableError: It cannot be reached, or is failing.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

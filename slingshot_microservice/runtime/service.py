@@ -15,6 +15,8 @@ from ..errors import DatabaseUnavailableError, DrainTimeoutError
 from ..files import ObjectStore
 from ..options import Options
 from ..typing import ProcessFn, StartupFn
+from .gate import Gate
+from .needs import needs_of
 from .request import RequestRunner, Routes
 from .worker import Worker
 
@@ -55,6 +57,7 @@ class Surroundings:
         database: Where connections come from.
         store: Where files come from and go to.
         resolve_bucket: Turns a key of the configuration into a bucket's name.
+        check_configuration: Asks the configuration for an answer; raises when there is none.
     """
 
     broker: Broker
@@ -62,6 +65,7 @@ class Surroundings:
     database: Database
     store: ObjectStore
     resolve_bucket: Callable[[str], str]
+    check_configuration: Callable[[], object]
 
 
 class Service:
@@ -94,11 +98,15 @@ class Service:
             definition.name,
             surroundings.broker,
             self._runner.run,
+            self._gate(on_failure),
             on_failure,
         )
 
-    def open(self) -> None:
+    def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Reach everything that is needed, and run ``startup``.
+
+        Args:
+            sleep: Waits between attempts, in seconds. What it raises ends them.
 
         Raises:
             DatabaseError: PostgreSQL refused, or could not be reached in time.
@@ -106,7 +114,7 @@ class Service:
             BaseException: Whatever ``startup`` raises.
         """
         with self._abandoned_on_error():
-            self._wait_for_database()
+            self._wait_for_database(sleep)
             self._around.broker.open()
             if self._definition.startup is not None:
                 self._runner.run_startup(self._definition.startup)
@@ -161,7 +169,18 @@ class Service:
         self._around.database.close()
         self._around.store.close()
 
-    def _wait_for_database(self) -> None:
+    def _gate(self, on_failure: Callable[[BaseException], None]) -> Gate:
+        around, options = self._around, self._definition.options
+        return Gate(
+            self._definition.name,
+            around.broker,
+            needs_of(around.store, around.database, around.check_configuration),
+            first_pause=options.retry_pause,
+            longest_pause=options.retry_pause_limit,
+            on_failure=on_failure,
+        )
+
+    def _wait_for_database(self, sleep: Callable[[float], object]) -> None:
         options = self._definition.options
         deadline = time.monotonic() + options.startup_timeout
         for pause in pauses(options.reconnect_pause, options.reconnect_pause_limit):
@@ -173,4 +192,4 @@ class Service:
                 if left <= pause:
                     raise
                 _log.warning("%s; trying again in %.1f s", error, pause)
-            time.sleep(pause)
+            sleep(pause)

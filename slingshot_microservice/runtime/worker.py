@@ -6,8 +6,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from ..broker.protocol import Batch, Broker, Failure
-from ..errors import SlingshotError
+from ..broker.protocol import Batch, Broker
+from ..errors import Reject, Retry
+from .gate import Gate
+from .outcome import failure_of, log_excuse, log_failure
 
 __all__ = ["Worker"]
 
@@ -21,6 +23,7 @@ class Worker:
         name: What the thread is called.
         broker: Where deliveries come from.
         run: Takes one delivery (epoch, tag, id) through its steps.
+        gate: Says when no request should be begun; shared by all workers of a service.
         on_failure: Called with the error when the worker itself has failed, which is a bug.
     """
 
@@ -29,10 +32,12 @@ class Worker:
         name: str,
         broker: Broker,
         run: Callable[[int, int, int], None],
+        gate: Gate,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._broker = broker
         self._run = run
+        self._gate = gate
         self._on_failure = on_failure
         self._stopping = False
         # A daemon, so that a request that never ends cannot keep the program from ending.
@@ -45,6 +50,7 @@ class Worker:
     def stop(self) -> None:
         """Begin no further request; what was received and not begun is handed back."""
         self._stopping = True
+        self._gate.stop()
 
     def join(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for the end; return whether it has come."""
@@ -56,6 +62,7 @@ class Worker:
         try:
             while (batch := self._broker.receive()) is not None:
                 self._work_on(batch)
+                self._gate.wait()
         except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("the worker has died: %r", error, exc_info=True)
             self._on_failure(error)
@@ -63,7 +70,7 @@ class Worker:
     def _work_on(self, batch: Batch) -> None:
         epoch = batch.epoch
         for tag, request, _ in batch.deliveries:
-            if self._stopping:
+            if self._stopping or self._gate.is_closed:
                 self._broker.hand_back(epoch, tag, request)
             elif self._broker.begin(epoch, tag, request):
                 self._work_on_one(epoch, tag, request)
@@ -72,20 +79,17 @@ class Worker:
         try:
             self._run(epoch, tag, request)
         except BaseException as error:  # noqa: BLE001  # even SystemExit must not lose the id
-            _log_failure(request, error)
-            failure = Failure("failed", type(error).__name__, _describe(error))
+            self._settle(epoch, tag, request, error)
+        else:
+            self._gate.succeeded(request)
+
+    def _settle(self, epoch: int, tag: int, request: int, error: BaseException) -> None:
+        """See to a request that failed: another try that counts or does not, or the end."""
+        said_so = isinstance(error, (Reject, Retry))
+        if not said_so and self._gate.excuses(request, error):
+            log_excuse(request, error)
+            self._broker.hand_back(epoch, tag, request)
+        else:
+            failure = failure_of(error)
+            log_failure(request, error, failure)
             self._broker.fail(epoch, tag, request, failure)
-
-
-def _log_failure(request: int, error: BaseException) -> None:
-    """Say what failed: ours in one line, the user's with its stack."""
-    ours = isinstance(error, SlingshotError)
-    text = str(error) if ours else _describe(error)
-    _log.error("request %d failed: %s", request, text, exc_info=None if ours else error)
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception as unprintable:  # noqa: BLE001  # the error is the user's, and so is its text
-        return f"{type(error).__name__}, whose text fails: {type(unprintable).__name__}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeGuard
 
@@ -27,6 +28,8 @@ def open_system_map(
     config_host: str | os.PathLike[str],
     options: Options,
     environment: Mapping[str, str] = os.environ,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> SystemMap:
     """Open the configuration that ``config_host``, or the environment, points at.
 
@@ -36,6 +39,7 @@ def open_system_map(
         options: How long to wait, and for how long to try.
         environment: Where ``SLINGSHOT_SYS_MAP`` is looked up. When it is set and not empty it
             wins over ``config_host``, so that an unchanged program can be pointed elsewhere.
+        sleep: Waits between attempts to reach a service, in seconds. What it raises ends them.
 
     Returns:
         The configuration. A file has been read and checked; a service has not been asked yet.
@@ -46,13 +50,13 @@ def open_system_map(
     """
     override = environment.get(_VARIABLE)
     if not override:
-        return _open(config_host, options)
-    system_map = _open(override, options)
+        return _open(config_host, options, sleep)
+    system_map = _open(override, options, sleep)
     _log.info("%s is set: the configuration comes from %s", _VARIABLE, system_map.source)
     return system_map
 
 
-def _open(chosen: object, options: Options) -> SystemMap:
+def _open(chosen: object, options: Options, sleep: Callable[[float], object]) -> SystemMap:
     if isinstance(chosen, os.PathLike) or _names_a_file(chosen):
         from .file import FileSystemMap
 
@@ -64,7 +68,7 @@ def _open(chosen: object, options: Options) -> SystemMap:
         )
     from .client import HttpSystemMap
 
-    return HttpSystemMap(chosen, options)
+    return HttpSystemMap(chosen, options, sleep=sleep)
 
 
 def _names_a_file(chosen: object) -> TypeGuard[str]:

@@ -101,6 +101,19 @@ class HttpSystemMap:
         content = self._fetch(url, min(_BUCKET_SECONDS, self._options.startup_timeout), unknown)
         return read_bucket(Place(_Answer(url), content.decode(errors="replace")))
 
+    def check(self, name: str) -> None:
+        """Ask once whether the configuration service answers; what it answers does not count.
+
+        Raises:
+            ConfigurationUnavailableError: It cannot be reached, or is failing.
+        """
+        url = f"{self._base}/{quote(require_service_name(name), safe='')}"
+        started = self._clock()
+        try:
+            self._ask(url, self._options.http_timeout)
+        except _UnavailableError as error:
+            raise _gave_up(url, str(error), self._clock() - started, attempts=1) from None
+
     def broker(self) -> RabbitMQSettings:
         """Return where RabbitMQ is.
 

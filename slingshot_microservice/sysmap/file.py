@@ -118,6 +118,9 @@ class FileSystemMap:
             raise self._source.error(("services", name, "buckets"), problem)
         return buckets[key]
 
+    def check(self, name: str) -> None:
+        """Do nothing: the file has been read."""
+
     def broker(self) -> BrokerSettings:
         """Return where the broker is."""
         return self._broker

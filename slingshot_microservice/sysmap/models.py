@@ -155,6 +155,10 @@ class SystemMap(Protocol):
         """Return the bucket that ``key`` stands for in the service ``name``."""
         ...
 
+    def check(self, name: str) -> None:
+        """Ask once whether the configuration answers at all, with what it says of ``name``."""
+        ...
+
     def broker(self) -> BrokerSettings:
         """Return where the broker is."""
         ...

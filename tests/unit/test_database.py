@@ -8,9 +8,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    IntegrityError,
+    OperationalError,
+    PendingRollbackError,
+    ResourceClosedError,
+    SQLAlchemyError,
+)
 
 from slingshot_microservice.database import Database, DatabaseSession, postgresql_url
 from slingshot_microservice.errors import DatabaseError, DatabaseUnavailableError
@@ -206,3 +213,72 @@ def test_a_password_that_cannot_be_sent_is_not_shown() -> None:
     database.close()
     assert "secret\0" not in f"{caught.value} {database!r}"
     assert caught.value.__cause__ is None
+
+
+class ServerError(psycopg2.OperationalError):
+    """What the driver raises, with a code that it otherwise sets itself."""
+
+    pgcode = None
+
+
+def coded(code: str | None) -> ServerError:
+    error = ServerError("what the server said")
+    error.pgcode = code  # type: ignore[assignment, unused-ignore]  # as the driver does
+    return error
+
+
+def wrapped(error: Exception, *, invalidated: bool = False) -> OperationalError:
+    return OperationalError("SELECT 1", {}, error, connection_invalidated=invalidated)
+
+
+AWAY = {
+    "ours": DatabaseUnavailableError("away"),
+    "found by the driver": coded(None),
+    "connection failure": coded("08006"),
+    "too many clients": coded("53300"),
+    "terminated by an administrator": coded("57P01"),
+    "crash of another backend": coded("57P02"),
+    "starting up": coded("57P03"),
+    "SQLAlchemy's": wrapped(coded("57P01")),
+    "SQLAlchemy's, noticed by it": wrapped(coded("25P03"), invalidated=True),
+    "a closed connection": psycopg2.InterfaceError("connection already closed"),
+    "used again without a rollback": PendingRollbackError("no", code="8s2b"),
+}
+PRESENT = {
+    "any error": RuntimeError("no"),
+    "ours": DatabaseError("refused"),
+    "deadlock": coded("40P01"),
+    "statement time-out": coded("57014"),
+    "lock": coded("55P03"),
+    "disk full": coded("53100"),
+    "SQLAlchemy's": wrapped(coded("57014")),
+    "a constraint": IntegrityError("INSERT", {}, psycopg2.IntegrityError("twice")),
+    "used again after another error": PendingRollbackError("no", code="7s2a"),
+    "a result that is closed": ResourceClosedError("no"),
+    "an interface used wrongly": psycopg2.InterfaceError("no results to fetch"),
+    "SQLite": wrapped(sqlite3.OperationalError("no such table")),
+}
+
+
+@pytest.fixture
+def unconnected() -> Iterator[Database]:
+    url = postgresql_url("db.example", 5432, "user", "password", "rows")
+    database = Database(url, application_name="shout")
+    yield database
+    database.close()
+
+
+@pytest.mark.parametrize("name", AWAY)
+def test_knows_what_says_that_the_database_is_away(unconnected: Database, name: str) -> None:
+    assert unconnected.is_missed_in(AWAY[name])
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_knows_what_a_request_has_done_itself(unconnected: Database, name: str) -> None:
+    assert not unconnected.is_missed_in(PRESENT[name])
+
+
+def test_a_sqlite_file_is_never_away(database: Database) -> None:
+    with pytest.raises(SQLAlchemyError) as caught:
+        database.session().connection.exec_driver_sql("SELECT * FROM nothing")
+    assert not database.is_missed_in(caught.value)

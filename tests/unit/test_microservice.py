@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.ports import free_port, wait_for
 
 from slingshot_microservice import Microservice, Options
 from slingshot_microservice.errors import (
@@ -218,6 +220,21 @@ def test_a_stop_before_the_start_ends_it_at_once(sys_map: Path) -> None:
     service = Microservice("shout", sys_map, process)
     service.stop()
     service.start()
+
+
+def test_a_stop_ends_the_waiting_for_a_configuration_service(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    host = f"http://127.0.0.1:{free_port()}"
+    service = Microservice("shout", host, process, startup_timeout=1000)
+    thread = threading.Thread(target=service.start)
+    thread.start()
+    wait_for(lambda: "trying again" in caplog.text, BOUND)
+    service.stop()
+    thread.join(BOUND)
+    assert not thread.is_alive()
+    assert "service 'shout' was stopped before it had started" in caplog.messages
 
 
 def test_is_not_started_twice(sys_map: Path) -> None:

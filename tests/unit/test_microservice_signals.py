@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a program of one service, well the first time and at once the second."""
+"""Signals: what ends a program of one service, with which exit code, and what only asks it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ buckets = { out = "reports" }
 """
 
 PROGRAM = """
-import os
+import os, sys
 from slingshot_microservice import Microservice
 
 def startup(read_file, write_file, connection):
@@ -34,7 +34,8 @@ def process(request, read_file, write_file, connection):
     os.read(0, 1)  # until the test says so
     write_file("out", request).write("done")
 
-Microservice("shout", "sys-map.toml", startup, process).start()
+options = {} if len(sys.argv) < 2 else {"drain_timeout": float(sys.argv[1])}
+Microservice("shout", "sys-map.toml", startup, process, **options).start()
 print("stopped", flush=True)
 """
 
@@ -42,15 +43,15 @@ Process = subprocess.Popen[str]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Process]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Starts the program, and returns when it processes a request."""
     (tmp_path / "sys-map.toml").write_text(SYS_MAP)
     (tmp_path / "service.py").write_text(PROGRAM)
     started: list[Process] = []
 
-    def start_one() -> Process:
+    def start_one(*arguments: str) -> Process:
         process = subprocess.Popen(
-            [sys.executable, "service.py"],
+            [sys.executable, "service.py", *arguments],
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -97,3 +98,24 @@ def test_a_second_signal_ends_one_that_hangs(
     process.send_signal(number)
     assert process.wait(BOUND) == -number
     assert not (tmp_path / "objects").exists()
+
+
+def test_what_does_not_end_in_time_is_an_error(start: Callable[..., Process]) -> None:
+    process = start("0.01")
+    process.send_signal(signal.SIGTERM)
+    output, log = process.communicate(timeout=BOUND)
+    assert (process.returncode, output) == (1, "")
+    last = log.splitlines()[-1]
+    assert last.startswith("slingshot_microservice.errors.DrainTimeoutError: a request of 'shout'")
+
+
+def test_sigusr1_shows_every_stack_and_disturbs_nothing(start: Callable[..., Process]) -> None:
+    process = start()
+    process.send_signal(signal.SIGUSR1)
+    wait_for_log(process, "in process")
+    wait_for_log(process, "Current thread")
+    wait_for_log(process, "in start")
+    process.send_signal(signal.SIGTERM)
+    wait_for_log(process, "service 'shout' stops")
+    output, _ = process.communicate("\n", BOUND)
+    assert (process.returncode, output) == (0, "stopped\n")

@@ -24,10 +24,12 @@ from slingshot_microservice.errors import (
     StorageUnavailableError,
 )
 from slingshot_microservice.files import ObjectStore
+from slingshot_microservice.files import s3 as s3_module
 from slingshot_microservice.files.s3 import S3Store
 
 MIB = 1024 * 1024
 LIMIT = 1 * MIB
+BOUND = 20.0  # seconds after which waiting has failed
 
 
 @contextmanager
@@ -280,6 +282,82 @@ def test_an_object_of_unannounced_length_is_not_cut_off() -> None:
         store.read("texts", 42)
 
 
+def test_an_object_without_a_known_end_is_refused() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"
+    with (
+        scripted(answer) as (script, store),
+        pytest.raises(StorageUnavailableError, match=f"{script.endpoint}: its answer has no leng"),
+    ):
+        store.read("texts", 42)
+
+
+def test_a_silence_is_bounded(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        endpoint = f"http://{LOOPBACK}:{silent.getsockname()[1]}"
+        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT, read_timeout=0.05)
+        with pytest.raises(StorageUnavailableError, match="Read timeout"):
+            store.read("texts", 42)
+        with pytest.raises(StorageUnavailableError, match="Read timeout"):
+            store.upload("texts", 42, file_of(tmp_path, b"content"))
+        store.close()
+
+
+def test_a_silence_in_the_middle_is_bounded() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "10")
+            self.end_headers()
+            self.wfile.write(b"hello")
+            go_on.wait(BOUND)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    go_on = threading.Event()
+    with serving(Handler) as endpoint:
+        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT, read_timeout=0.05)
+        with pytest.raises(StorageUnavailableError, match="cannot read object 42"):
+            store.read("texts", 42)
+        go_on.set()
+        store.close()
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 403, 404])
+def test_a_check_takes_any_answer_for_a_sign_of_life(status: int) -> None:
+    answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
+    with scripted(answer) as (script, store):
+        store.check("texts")
+    assert script.requests[0].startswith("head /texts ")
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_check_asks_a_failing_store_only_once(status: int) -> None:
+    answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
+    with scripted(answer) as (script, store):
+        with pytest.raises(StorageUnavailableError, match=f"does not answer: HTTP {status}") as it:
+            store.check("texts")
+        assert (it.value.bucket, it.value.id) == ("texts", None)
+    assert len(script.requests) == 1
+
+
+def test_a_check_notices_a_store_that_is_away_and_one_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s3_module, "_CHECK_TIMEOUT_SECONDS", 0.05)
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        for port in (silent.getsockname()[1], free_port()):
+            endpoint = f"http://{LOOPBACK}:{port}"
+            store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+            with pytest.raises(StorageUnavailableError, match=f"^{endpoint} does not answer"):
+                store.check("texts")
+
+
+def test_a_check_is_content_with_a_store_that_works(store: S3Store, bucket: str) -> None:
+    store.check(bucket)
+    store.check("no-such-bucket")
+
+
 def test_requests_are_what_every_s3_server_understands(tmp_path: Path) -> None:
     with Script(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as script:
         # A name, because for an address boto3 takes the path style by itself.
@@ -292,6 +370,19 @@ def test_requests_are_what_every_s3_server_understands(tmp_path: Path) -> None:
     assert "/garage/s3/aws4_request" in request
     assert "checksum" not in request
     assert "chunked" not in request
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve HTTP; the endpoint is given out."""
+    with ThreadingHTTPServer((LOOPBACK, 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://{LOOPBACK}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class HalfBrokenHandler(BaseHTTPRequestHandler):
@@ -336,16 +427,11 @@ def test_an_upload_that_fails_halfway_is_given_up_as_a_whole(
         seen: ClassVar[list[str]] = []
         part_status = status
 
-    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        endpoint = f"http://{LOOPBACK}:{server.server_port}"
+    with serving(Handler) as endpoint:
         store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
         with pytest.raises(StorageError, match="cannot write object 7") as caught:
             store.upload("texts", 7, file_of(tmp_path, b"x" * 20 * MIB))
         store.close()
-        server.shutdown()
-        thread.join()
     assert type(caught.value) is kind
     assert any(line.startswith("DELETE /texts/7?uploadId=one") for line in Handler.seen)
     assert not any(line.startswith("POST /texts/7?uploadId") for line in Handler.seen)

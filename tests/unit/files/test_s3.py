@@ -38,6 +38,12 @@ class FailingClient:
     def put_object(self, **_: object) -> None:
         raise self._error
 
+    def head_bucket(self, **_: object) -> None:
+        raise self._error
+
+    def close(self) -> None:
+        """Do nothing."""
+
 
 @pytest.fixture
 def store() -> S3Store:
@@ -175,6 +181,14 @@ def test_threads_share_one_client(store: S3Store, monkeypatch: pytest.MonkeyPatc
     for thread in threads:
         thread.join()
     assert len(made) == 1
+
+
+def test_keys_are_in_no_message_of_a_check(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(store, monkeypatch, botocore.exceptions.HTTPClientError(error=SECRET_KEY))
+    with pytest.raises(StorageUnavailableError, match="does not answer") as caught:
+        store.check("texts")
+    assert SECRET_KEY not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 def test_closing_is_harmless_before_and_after(store: S3Store) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from recording import Journal, RecordingDatabase, RecordingStore
 from slingshot_microservice.broker.memory import MemoryBroker, MemoryQueues
 from slingshot_microservice.errors import (
     BrokerError,
+    ConfigurationUnavailableError,
     DatabaseError,
     DatabaseUnavailableError,
     DrainTimeoutError,
+    StorageUnavailableError,
 )
 from slingshot_microservice.options import Options
 from slingshot_microservice.runtime.request import Routes
@@ -78,6 +82,7 @@ class Kit:
             self.database,  # type: ignore[arg-type]  # a stand-in
             RecordingStore(self.journal),
             str,
+            lambda: self.journal.note("check the configuration"),
         )
         definition = Definition("shout", self.process, self.startup, self.options)
         return Service(definition, surroundings, self.failures.append)
@@ -199,6 +204,68 @@ def test_gives_up_on_a_database_that_does_not_come_up(kit: Kit) -> None:
         kit.service().open()
     assert "open" not in kit.journal
     assert kit.journal[-3:] == LET_GO
+
+
+def test_waiting_for_a_database_may_be_ended(kit: Kit) -> None:
+    def check() -> None:
+        raise DatabaseUnavailableError("away")
+
+    def sleep(_seconds: float) -> None:
+        raise InterruptedError
+
+    kit.database.check = check  # type: ignore[method-assign]
+    with pytest.raises(InterruptedError):
+        kit.service().open(sleep)
+    assert kit.journal == ["cancel", "close", *LET_GO]
+
+
+@pytest.mark.parametrize(
+    ("error", "probe"),
+    [
+        (StorageUnavailableError("away", bucket="texts", id=1), "check the store for texts"),
+        (DatabaseUnavailableError("away"), "check the database"),
+        (ConfigurationUnavailableError("away", source="map"), "check the configuration"),
+    ],
+    ids=["object store", "database", "configuration"],
+)
+def test_what_is_away_is_asked_for_an_answer(kit: Kit, error: Exception, probe: str) -> None:
+    errors = iter([error])
+
+    def process(request: int, *_others: object) -> Any:
+        for each in errors:
+            raise each
+        yield request, True
+
+    kit.process = process
+    kit.queues.publish("in", [b"1"])
+    kit.run()
+    assert kit.queues.bodies("out") == [b"1"]
+    assert kit.journal[3:-5] == ["rollback", probe, "commit with 0 local copies"]
+
+
+def test_a_stop_does_not_wait_for_what_is_away(kit: Kit) -> None:
+    kit.options = replace(kit.options, retry_pause=1000.0, retry_pause_limit=1000.0)
+
+    def process(*_others: object) -> Any:
+        raise DatabaseUnavailableError("away")
+
+    def note_pause(reason: str) -> None:
+        kit.journal.note(f"pause for the {reason}")
+        paused.set()
+
+    paused = threading.Event()
+    kit.process = process
+    kit.queues.publish("in", [b"1", b"2"])
+    service = kit.service()
+    service._around.broker.pause = note_pause  # type: ignore[method-assign]
+    service.open()
+    kit.journal.failing["check"] = DatabaseUnavailableError("still away")
+    service.start()
+    assert paused.wait(BOUND)
+    began = time.monotonic()
+    service.stop()
+    assert time.monotonic() - began < BOUND / 2
+    assert sorted(kit.queues.bodies("in")) == [b"1", b"2"]
 
 
 def test_stop_finishes_what_runs_and_hands_back_the_rest(kit: Kit) -> None:

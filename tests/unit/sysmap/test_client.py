@@ -244,6 +244,36 @@ def test_a_service_that_goes_on_failing_is_given_up(
     assert len(sys_map_server.requests) > 5
 
 
+@pytest.mark.parametrize("status", [200, 301, 401, 404])
+def test_a_check_takes_any_answer_for_a_sign_of_life(
+    status: int, sys_map_server: SysMapServer, client: HttpSystemMap
+) -> None:
+    sys_map_server.answers["/shout"] = Answer(status, b"whatever")
+    client.check("shout")
+    assert sys_map_server.requests == ["/shout"]
+
+
+@pytest.mark.parametrize(("status", "words"), [(0, "closed"), (503, "HTTP 503"), (429, "HTTP 429")])
+def test_a_check_asks_only_once(
+    status: int, words: str, sys_map_server: SysMapServer, client: HttpSystemMap, clock: Clock
+) -> None:
+    sys_map_server.answers["/shout"] = Answer(status)
+    with pytest.raises(ConfigurationUnavailableError, match=rf"/shout: .*{words}.*\(1 attempt\)"):
+        client.check("shout")
+    assert sys_map_server.requests == ["/shout"]
+    assert clock.naps == []
+
+
+def test_waiting_for_a_service_may_be_ended(client: HttpSystemMap, clock: Clock) -> None:
+    def interrupt() -> None:
+        raise InterruptedError
+
+    clock.on_nap = interrupt
+    client._base = f"http://127.0.0.1:{unused_port()}"
+    with pytest.raises(InterruptedError):
+        client.broker()
+
+
 def test_http_where_https_was_expected_is_said_so(
     sys_map_server: SysMapServer, connect: Callable[..., HttpSystemMap]
 ) -> None:

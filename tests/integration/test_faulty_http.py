@@ -1,0 +1,73 @@
+"""The proxy that lets calls fail: what a client of an S3 server meets behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from servers.faulty_http import FAULTS, FaultyHttp
+from servers.s3 import S3Server
+
+from slingshot_microservice.errors import StorageUnavailableError
+from slingshot_microservice.files.s3 import S3Store
+
+BUCKET = "behind-a-proxy"
+
+
+@contextmanager
+def behind(server: S3Server, *faults: str, share: float) -> Iterator[tuple[FaultyHttp, S3Store]]:
+    with FaultyHttp(server.port, share=share, faults=faults, hang_seconds=5) as proxy:
+        store = S3Store(
+            proxy.endpoint,
+            server.access_key,
+            server.secret_key,
+            memory_limit=2**20,
+            read_timeout=0.2,
+        )
+        try:
+            yield proxy, store
+        finally:
+            store.close()
+
+
+@pytest.fixture
+def server(rclone_s3: S3Server) -> S3Server:
+    rclone_s3.create_bucket(BUCKET)
+    return rclone_s3
+
+
+def test_passes_on_what_is_asked_and_answered(server: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content" * 1000)
+    with behind(server, *FAULTS, share=0) as (proxy, store):
+        store.upload(BUCKET, 1, tmp_path / "file")
+        with store.read(BUCKET, 1) as file:
+            assert file.read() == b"content" * 1000
+        store.check(BUCKET)
+    assert proxy.calls == 3
+    assert not proxy.met
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_a_call_meets_is_an_error_and_never_a_part(
+    server: S3Server, tmp_path: Path, fault: str
+) -> None:
+    server.put(BUCKET, 1, b"content")
+    (tmp_path / "file").write_bytes(b"content")
+    with behind(server, fault, share=1) as (proxy, store):
+        with pytest.raises(StorageUnavailableError):
+            store.read(BUCKET, 1)
+        with pytest.raises(StorageUnavailableError):
+            store.upload(BUCKET, 2, tmp_path / "file")
+    assert proxy.met == {fault: proxy.calls}
+
+
+def test_most_calls_that_fail_are_tried_again_by_the_client(server: S3Server) -> None:
+    server.put(BUCKET, 1, b"content")
+    with behind(server, "500", "503", "reset", share=0.1) as (proxy, store):
+        for _ in range(60):
+            with store.read(BUCKET, 1) as file:
+                assert file.read() == b"content"
+    assert proxy.calls == 60 + proxy.met.total()
+    assert 2 <= proxy.met.total() <= 14
