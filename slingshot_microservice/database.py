@@ -168,7 +168,7 @@ class Database:
             code = error.pgcode  # none where not the server but the driver found the error
             return code is None or code.startswith(_LOST_CLASS) or code in _LOST
         if isinstance(error, psycopg2.InterfaceError):
-            return self._engine.dialect.is_disconnect(error, None, None)
+            return self._engine.dialect.is_disconnect(error, None, None)  # type: ignore[arg-type]
         return isinstance(error, DatabaseUnavailableError)
 
     def session(self) -> DatabaseSession:

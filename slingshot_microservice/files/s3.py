@@ -109,7 +109,7 @@ class S3Store:
         """
         with self._translated("read", bucket, id):
             answer = self._connected().get_object(Bucket=bucket, Key=str(id))
-            length = answer.get("ContentLength")
+            length: int | None = answer.get("ContentLength")
             small = length is not None and length <= self._memory_limit
             with closing(answer["Body"]) as body:
                 if length is None and not _is_chunked(answer["ResponseMetadata"]["HTTPHeaders"]):

@@ -16,7 +16,8 @@ def drawn() -> dict[str, str]:
     """Return the parent of every error, by name, as the docstring's trees have it."""
     parents: dict[str, str] = {}
     above: list[str] = []
-    for prefix, name in re.findall(r"^( {4}[ │├└─]*)(\w+)", errors.__doc__ or "", re.MULTILINE):
+    lines = r"^( {4}[ │├└─]*)(\w*(?:Error|Exception|Reject|Retry))\b"
+    for prefix, name in re.findall(lines, errors.__doc__ or "", re.MULTILINE):
         depth = len(prefix) // 4 - 1  # the trees are indented
         above[depth:] = [name]
         parents[name] = above[depth - 1] if depth else "Exception"

@@ -103,7 +103,8 @@ def test_a_second_signal_ends_one_that_hangs(
 def test_what_does_not_end_in_time_is_an_error(start: Callable[..., Process]) -> None:
     process = start("0.01")
     process.send_signal(signal.SIGTERM)
-    output, log = process.communicate(timeout=BOUND)
+    process.wait(BOUND)  # with its input open, or the request would end
+    output, log = process.communicate()
     assert (process.returncode, output) == (1, "")
     last = log.splitlines()[-1]
     assert last.startswith("slingshot_microservice.errors.DrainTimeoutError: a request of 'shout'")

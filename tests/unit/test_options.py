@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -15,8 +15,12 @@ from slingshot_microservice.errors import OptionError, UsageError
 from slingshot_microservice.options import OptionArguments
 
 NAMES = [field.name for field in dataclasses.fields(Options)]
-WHOLE = ["prefetch", "heartbeat", "memory_file_limit"]
-SECONDS = [name for name in NAMES if name not in WHOLE]
+WHOLE = ["prefetch", "heartbeat", "attempts", "deaths", "memory_file_limit"]
+KINDS: dict[str, object] = dict.fromkeys(WHOLE, int) | {
+    "parking": bool,
+    "retry_delays": Sequence[float],
+}
+NUMBERS = [name for name in NAMES if KINDS.get(name, float) in (int, float)]
 
 
 def gather(
@@ -42,7 +46,7 @@ def test_the_drain_ends_before_kubernetes_kills() -> None:
     assert Options().drain_timeout < 30
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NUMBERS)
 def test_each_has_an_argument_and_a_variable(name: str) -> None:
     variable = f"SLINGSHOT_{name.upper()}"
     assert getattr(gather({name: 7}), name) == 7
@@ -54,7 +58,20 @@ def test_each_has_an_argument_and_a_variable(name: str) -> None:
 def test_each_is_described_and_may_be_given_by_keyword(name: str) -> None:
     assert f"{name}: " in (inspect.getdoc(Options) or "")
     (kind,) = {typing.get_type_hints(one)[name] for one in (Options, OptionArguments)}
-    assert kind is (int if name in WHOLE else float)
+    assert kind == KINDS.get(name, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("ON", True), ("true", True), ("0", False), ("off", False)]
+)
+def test_parking_is_a_switch(text: str, value: bool) -> None:
+    assert gather({}, {"SLINGSHOT_PARKING": text}).parking is value
+    assert gather({"parking": not value}, {"SLINGSHOT_PARKING": text}).parking is not value
+
+
+def test_delays_are_a_list() -> None:
+    assert gather({}, {"SLINGSHOT_RETRY_DELAYS": "0.5, 2,60"}).retry_delays == (0.5, 2.0, 60.0)
+    assert gather({"retry_delays": [7]}).retry_delays == [7]
 
 
 def test_the_environment_is_the_process_own_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +120,10 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) ->
         ("drain_timeout", math.nan, "0.001 to 86,400.0"),
         ("drain_timeout", "5", "a number of seconds"),
         ("drain_timeout", False, "a number of seconds"),
+        ("attempts", 0, "1 to 1,000,000"),
+        ("parking", 1, "True or False"),
+        ("retry_delays", 5, "a list of seconds, not empty"),
+        ("retry_delays", [], "a list of seconds, not empty"),
     ],
 )
 def test_a_wrong_value_is_refused_and_named(name: str, value: object, expected: str) -> None:
@@ -119,6 +140,17 @@ def test_a_wrong_value_is_refused_and_named(name: str, value: object, expected: 
         ("SLINGSHOT_PREFETCH", "", "SLINGSHOT_PREFETCH is ''; expected a whole number"),
         ("SLINGSHOT_PREFETCH", "1.0", "SLINGSHOT_PREFETCH is '1.0'; expected a whole number"),
         ("SLINGSHOT_PREFETCH", "0", "SLINGSHOT_PREFETCH is 0; expected 1 to 65,535"),
+        ("SLINGSHOT_PARKING", "perhaps", "SLINGSHOT_PARKING is 'perhaps'; expected 1 or 0"),
+        (
+            "SLINGSHOT_RETRY_DELAYS",
+            "1;5",
+            "SLINGSHOT_RETRY_DELAYS is '1;5'; expected numbers of seconds, separated by commas",
+        ),
+        (
+            "SLINGSHOT_RETRY_DELAYS",
+            "1,0",
+            "SLINGSHOT_RETRY_DELAYS, number 2, is 0.0; expected 0.001 to 86,400.0",
+        ),
         ("SLINGSHOT_DRAIN_TIMEOUT", "soon", "SLINGSHOT_DRAIN_TIMEOUT is 'soon'; expected a number"),
         (
             "SLINGSHOT_DRAIN_TIMEOUT",

@@ -18,7 +18,6 @@ from slingshot_microservice.broker.protocol import Failure, dead_queue_name, ret
 from slingshot_microservice.broker.retries import History, Parked
 from slingshot_microservice.hotpath import RawDelivery
 
-
 FAILURE = Failure("malformed-id", "MalformedIdError", "b'no id' is no id")
 
 

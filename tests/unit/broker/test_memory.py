@@ -11,7 +11,7 @@ import pytest
 from slingshot_microservice.broker.memory import MemoryBroker, MemoryQueues
 from slingshot_microservice.broker.protocol import Batch, Broker, Failure
 from slingshot_microservice.broker.requeue import RequeuePauses
-from slingshot_microservice.broker.retries import History, RetryPolicy
+from slingshot_microservice.broker.retries import RetryPolicy
 
 SOON = 0.01  # seconds of a pause that a test waits for
 LONG = 600.0  # seconds of a pause that a test does not wait for
@@ -266,7 +266,7 @@ def test_a_chain_is_idle_when_its_last_message_is_done(queues: MemoryQueues, con
     first, second = consume(), consume(inbound="a")
     ((tag, id),) = received(first)
     assert not queues.wait_until_idle(0), "one is in hand"
-    first.finish(1, tag, [(0, id), (1, id)])
+    first.finish(1, tag, id, [(0, id), (1, id)])
     assert not queues.wait_until_idle(0), "one is in the second queue"
     ((tag, _),) = received(second)
     assert not queues.wait_until_idle(0)
@@ -292,7 +292,7 @@ def test_many_threads_lose_and_double_nothing(queues: MemoryQueues, consume: Ope
     def work() -> None:
         while (batch := broker.receive()) is not None:
             for tag, id, _ in batch.deliveries:
-                broker.finish(batch.epoch, tag, [(0, id)])
+                broker.finish(batch.epoch, tag, id, [(0, id)])
 
     with ThreadPoolExecutor() as pool:
         workers = [pool.submit(work) for _ in range(4)]

@@ -194,7 +194,7 @@ def test_closes_until_the_need_answers(kit: Kit) -> None:
     assert gate.is_closed
     kit.trouble = None
     gate.wait()
-    assert not gate.is_closed
+    assert gate.is_closed is False
     wait_for(lambda: kit.journal[-1] == "resume with the database", BOUND)
     assert kit.journal[:2] == ["probe", "pause for the database"]
     assert set(kit.journal[2:-1]) == {"probe"}

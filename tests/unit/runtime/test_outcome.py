@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -41,9 +42,10 @@ class HostileError(Exception):
 
 
 class OddMeta(type):
-    @property
-    def __qualname__(cls) -> str:  # type: ignore[override]
-        raise SystemExit
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__qualname__":
+            raise SystemExit
+        return super().__getattribute__(name)
 
 
 class OddError(Exception, metaclass=OddMeta):
@@ -137,6 +139,9 @@ def test_text_is_cut_in_its_middle(text: str, limit: int, expected: str) -> None
     assert bounded(text, limit) == expected
 
 
+FAILURE = failure_of(LookupError("no"))
+
+
 @pytest.mark.parametrize(
     "log", [outcome.log_excuse, lambda request, error: outcome.log_failure(request, error, FAILURE)]
 )
@@ -147,6 +152,3 @@ def test_the_log_does_not_mind_hostile_errors(
     error.what = SystemExit()
     log(7, raised(error))
     assert caplog.messages[0].startswith("request 7 ")
-
-
-FAILURE = failure_of(LookupError("no"))

@@ -12,6 +12,8 @@ import pytest
 from recording import Journal, RecordingDatabase, RecordingStore
 
 from slingshot_microservice.broker.memory import MemoryBroker, MemoryQueues
+from slingshot_microservice.broker.requeue import RequeuePauses
+from slingshot_microservice.broker.retries import RetryPolicy
 from slingshot_microservice.errors import (
     BrokerError,
     ConfigurationUnavailableError,
@@ -74,7 +76,14 @@ class Kit:
 
     def service(self) -> Service:
         """Put the service together."""
-        broker = NotingBroker(self.queues, inbound="in", outbound=["out"], prefetch=10)
+        broker = NotingBroker(
+            self.queues,
+            inbound="in",
+            outbound=["out"],
+            prefetch=10,
+            policy=RetryPolicy(attempts=5, delays=(0.001,), deaths=3),
+            pauses=RequeuePauses(0.001, 0.001),
+        )
         broker.journal = self.journal
         surroundings = Surroundings(
             broker,

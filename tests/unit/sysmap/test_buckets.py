@@ -30,6 +30,9 @@ class CountingMap:
         self.asked.append((name, key))
         return self._answer(name, key)
 
+    def check(self, name: str) -> None:
+        raise NotImplementedError
+
     def service(self, name: str) -> ServiceSettings:
         raise NotImplementedError
 
