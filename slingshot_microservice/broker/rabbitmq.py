@@ -107,6 +107,7 @@ class RabbitMQBroker:
             service=service,
             consumer=self._consumer,
             publisher=self._publisher,
+            suspects=2 * prefetch,
         )
         self._watch = Watch(
             self._loop,
@@ -310,7 +311,7 @@ class RabbitMQBroker:
     def on_deliveries_lost(self) -> None:
         """The broker gives all deliveries out again; see `ConsumerEvents`."""
         self._publisher.forget_deliveries()
-        self._settlement.forget(0)
+        self._settlement.begin_anew()
         self._check_settled()
 
     def _publish_now(self, publishes: Sequence[Publish]) -> None:

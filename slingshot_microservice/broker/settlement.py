@@ -36,6 +36,9 @@ class Settlement:
         service: The service's name.
         consumer: Gives back.
         publisher: Sends the copies.
+        suspects: Messages that are put under suspicion, at most, in one life of the channel. What
+            a dead worker had in hand comes first; after that it is a broker that was killed, and
+            calls everything that it kept delivered before.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Settlement:
         service: str,
         consumer: Consumer,
         publisher: Publisher,
+        suspects: int,
     ) -> None:
         self._queues = queues
         self._policy = policy
@@ -54,6 +58,8 @@ class Settlement:
         self._service = service
         self._consumer = consumer
         self._publisher = publisher
+        self._suspects_limit = suspects
+        self._suspects = 0
         self._unusual: dict[int, tuple[RawDelivery, History]] = {}  # in hand, by delivery tag
 
     def look_at(self, raw: RawDelivery) -> int | None:
@@ -69,7 +75,7 @@ class Settlement:
             return None
         headers = {} if raw.properties == NO_PROPERTIES else headers_of(raw)
         history = History.of(headers)
-        if self._policy is not None and raw.redelivered and self._is_suspect(id, headers):
+        if self._policy is not None and raw.redelivered and self._is_suspect(id, history, headers):
             self._after_death(self._policy, raw, id, history)
             return None
         self._unusual[raw.tag] = raw, history
@@ -104,6 +110,11 @@ class Settlement:
         while unusual and (not oldest_open or next(iter(unusual)) < oldest_open):
             del unusual[next(iter(unusual))]
 
+    def begin_anew(self) -> None:
+        """Forget everything: the channel is gone."""
+        self._suspects = 0
+        self._unusual.clear()
+
     def _on_malformed(self, raw: RawDelivery, error: MalformedIdError) -> None:
         if self._policy is None:
             _log.error("%s; the message is given back to its queue (option parking)", error)
@@ -112,10 +123,14 @@ class Settlement:
         failure = Failure("malformed-id", type(error).__name__, str(error))
         self._park(raw, Parked(History.of(headers_of(raw)), failure.reason), failure)
 
-    def _is_suspect(self, id: int, headers: Mapping[str, object]) -> bool:
+    def _is_suspect(self, id: int, history: History, headers: Mapping[str, object]) -> bool:
         count = headers.get(_DELIVERY_COUNT_HEADER, 0)
-        often = isinstance(count, int) and count >= _DELIVERY_COUNT_MAX
-        return often or id not in self._consumer.recent
+        if isinstance(count, int) and count >= _DELIVERY_COUNT_MAX:
+            return True
+        if id in self._consumer.recent:
+            return False
+        self._suspects += 1
+        return history.deaths >= 0 or self._suspects <= self._suspects_limit
 
     def _after_death(
         self, policy: RetryPolicy, raw: RawDelivery, id: int, history: History

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QueueClient"]
 
+_WAITS = (100, 200, 500, 1_000, 2_000, 5_000)  # milliseconds, of the tries that tests wait for
 _NOT_FOUND = 404
 _MAX_PREFETCH = 65_535  # AMQP carries it in 16 bits
 
@@ -70,9 +71,10 @@ class QueueClient:
             channel.queue_declare(queue, durable=durable, arguments=dict(arguments or {}))
 
     def delete(self, queue: str) -> None:
-        """Remove a queue with what is in it; it need not exist."""
+        """Remove a queue, and those that lie beside it, with what is in them; it need not exist."""
         with self.channel() as channel:
-            channel.queue_delete(queue)
+            for suffix in ("", ".dead", ".suspect", *(f".retry.{wait}" for wait in _WAITS)):
+                channel.queue_delete(queue + suffix)
 
     def publish(self, queue: str, bodies: Iterable[bytes], **properties: Any) -> None:
         """Put messages into a queue; when this returns, they are safe there.
