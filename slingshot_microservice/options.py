@@ -27,6 +27,7 @@ class OptionArguments(TypedDict, total=False):
     startup_timeout: float
     drain_timeout: float
     http_timeout: float
+    storage_timeout: float
     attempts: int
     retry_delays: Sequence[float]
     deaths: int
@@ -54,6 +55,8 @@ class Options:
         drain_timeout: Seconds for which a stopping service waits for what is running. Below the
             30 that Kubernetes grants.
         http_timeout: Seconds for one answer of the configuration service.
+        storage_timeout: Seconds of silence after which the object store is not waited for any
+            longer. It is asked three times, then the request has failed.
         attempts: Runs of a request, failed ones, before it is parked in the queue of the dead.
         retry_delays: Seconds before the second run of a failed request, the third, and so on; the
             last is repeated. Each is shortened by up to a fifth, so that what failed together does
@@ -81,6 +84,7 @@ class Options:
     startup_timeout: float = 30.0
     drain_timeout: float = 25.0
     http_timeout: float = 10.0
+    storage_timeout: float = 30.0
     attempts: int = 5
     retry_delays: Sequence[float] = (1.0, 5.0, 30.0, 120.0, 600.0)
     deaths: int = 3

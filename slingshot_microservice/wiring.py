@@ -153,6 +153,7 @@ def _store(system_map: SystemMap, options: Options) -> ObjectStore:
         read_secret(where.access_key_entry).reveal(),
         read_secret(where.secret_key_entry).reveal(),
         memory_limit=options.memory_file_limit,
+        read_timeout=options.storage_timeout,
     )
 
 
