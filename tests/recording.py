@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -152,7 +153,7 @@ class RecordingBroker:
         self.failures: list[Failure] = []
         self.on_hand_back: Callable[[int], object] = lambda _tag: None
 
-    def open(self) -> None:
+    def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Note it."""
         self._journal.note("open")
 

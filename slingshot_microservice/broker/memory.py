@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..hotpath import Delivery, MalformedIdError, Publish, decode_id
@@ -153,7 +153,7 @@ class MemoryBroker:
         self._pauses: set[str] = set()
         self._cancelled = False
 
-    def open(self) -> None:
+    def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Make sure that all queues exist; see `Broker.open`."""
         for queue in (self._inbound, *self._outbound):
             self._queues.declare(queue)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from ..hotpath import Delivery, Publish
@@ -89,8 +90,11 @@ class Broker(Protocol):
     others by any number of worker threads.
     """
 
-    def open(self) -> None:
+    def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Connect and make sure that all queues exist.
+
+        Args:
+            sleep: Called now and then while that takes long, with 0. What it raises ends it.
 
         Raises:
             BrokerUnavailableError: The broker could not be reached in time.

@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 
@@ -35,6 +36,7 @@ __all__ = ["RabbitMQBroker"]
 _log = logging.getLogger(__name__)
 
 _THREAD_END_SECONDS = 5.0
+_LOOK_SECONDS = 0.25  # how soon an end of the waiting is heard
 _LATE_OUTPUTS = 1_000_000
 _BLOCKED = "RabbitMQ blocks publishers"
 
@@ -131,10 +133,13 @@ class RabbitMQBroker:
         self._started: Future[None] = Future()
         self._settled: Future[None] = Future()
 
-    def open(self) -> None:
+    def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Connect and make sure that all queues exist; see `Broker.open`."""
         self._thread.start()
-        self._await(self._opened, self._consumer.link)
+        deadline = time.monotonic() + self._open_timeout
+        while time.monotonic() < deadline and not wait([self._opened], _LOOK_SECONDS).done:
+            sleep(0)
+        self._await(self._opened, self._consumer.link, 0)
 
     def send(self, publishes: Sequence[Publish]) -> None:
         """Publish, and return when every message is safe; see `Broker.send`."""
@@ -154,7 +159,7 @@ class RabbitMQBroker:
     def consume(self) -> None:
         """Start taking messages; see `Broker.consume`."""
         self._call(self._consumer.start)
-        self._await(self._started, self._consumer.link)
+        self._await(self._started, self._consumer.link, self._open_timeout)
 
     def receive(self) -> Batch | None:
         """Wait for deliveries; see `Broker.receive`."""
@@ -229,9 +234,9 @@ class RabbitMQBroker:
         if self._thread.is_alive():
             self._loop.add_callback_threadsafe(callback)
 
-    def _await(self, future: Future[None], link: Link) -> None:
+    def _await(self, future: Future[None], link: Link, seconds: float) -> None:
         try:
-            future.result(self._open_timeout)
+            future.result(seconds)
         except FutureTimeoutError:
             raise link.unavailable(self._open_timeout) from None
 

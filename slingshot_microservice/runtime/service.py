@@ -115,7 +115,7 @@ class Service:
         """
         with self._abandoned_on_error():
             self._wait_for_database(sleep)
-            self._around.broker.open()
+            self._around.broker.open(sleep)
             if self._definition.startup is not None:
                 self._runner.run_startup(self._definition.startup)
 

@@ -206,12 +206,14 @@ def test_what_only_one_request_finds_away_is_its_own_failure(case: Case) -> None
     assert HALF not in case.rows()
 
 
-def test_a_stop_ends_the_waiting_for_postgresql(
-    world: World, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("section", ["db", "rabbitmq"])
+def test_a_stop_ends_the_waiting_for_a_server(
+    world: World, caplog: pytest.LogCaptureFixture, section: str
 ) -> None:
     caplog.set_level("INFO")
-    world.describe("svc", world.queue("in"), db={"port": free_port()})
+    away: Any = {section: {"port": free_port()}}
+    world.describe("svc", world.queue("in"), **away)
     service = Microservice("svc", world.sys_map.url, lambda *_: None, startup_timeout=1000)
     with running(service):
-        wait_for(lambda: "is it running?; trying again in" in caplog.text, what="the first try")
+        wait_for(lambda: "trying again in" in caplog.text, what="the first attempt")
     assert "service 'svc' was stopped before it had started" in caplog.messages

@@ -35,9 +35,9 @@ class NotingBroker(MemoryBroker):
 
     journal: Journal
 
-    def open(self) -> None:
+    def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         self.journal.note("open")
-        super().open()
+        super().open(sleep)
 
     def consume(self) -> None:
         self.journal.note("consume")
