@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,6 @@ from servers.s3 import S3Server
 
 from slingshot_microservice.errors import StorageUnavailableError
 from slingshot_microservice.files.s3 import S3Store
-
-BUCKET = "behind-a-proxy"
 
 
 @contextmanager
@@ -33,41 +32,46 @@ def behind(server: S3Server, *faults: str, share: float) -> Iterator[tuple[Fault
 
 
 @pytest.fixture
-def server(rclone_s3: S3Server) -> S3Server:
-    rclone_s3.create_bucket(BUCKET)
-    return rclone_s3
+def bucket(rclone_s3: S3Server) -> str:
+    name = f"behind-a-proxy-{uuid.uuid4().hex[:12]}"
+    rclone_s3.create_bucket(name)
+    return name
 
 
-def test_passes_on_what_is_asked_and_answered(server: S3Server, tmp_path: Path) -> None:
+def test_passes_on_what_is_asked_and_answered(
+    rclone_s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"content" * 1000)
-    with behind(server, *FAULTS, share=0) as (proxy, store):
-        store.upload(BUCKET, 1, tmp_path / "file")
-        with store.read(BUCKET, 1) as file:
+    with behind(rclone_s3, *FAULTS, share=0) as (proxy, store):
+        store.upload(bucket, 1, tmp_path / "file")
+        with store.read(bucket, 1) as file:
             assert file.read() == b"content" * 1000
-        store.check(BUCKET)
+        store.check(bucket)
     assert proxy.calls == 3
     assert not proxy.met
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_a_call_meets_is_an_error_and_never_a_part(
-    server: S3Server, tmp_path: Path, fault: str
+    rclone_s3: S3Server, bucket: str, tmp_path: Path, fault: str
 ) -> None:
-    server.put(BUCKET, 1, b"content")
+    rclone_s3.put(bucket, 1, b"content")
     (tmp_path / "file").write_bytes(b"content")
-    with behind(server, fault, share=1) as (proxy, store):
+    with behind(rclone_s3, fault, share=1) as (proxy, store):
         with pytest.raises(StorageUnavailableError):
-            store.read(BUCKET, 1)
+            store.read(bucket, 1)
         with pytest.raises(StorageUnavailableError):
-            store.upload(BUCKET, 2, tmp_path / "file")
+            store.upload(bucket, 2, tmp_path / "file")
     assert proxy.met == {fault: proxy.calls}
 
 
-def test_most_calls_that_fail_are_tried_again_by_the_client(server: S3Server) -> None:
-    server.put(BUCKET, 1, b"content")
-    with behind(server, "500", "503", "reset", share=0.1) as (proxy, store):
+def test_most_calls_that_fail_are_tried_again_by_the_client(
+    rclone_s3: S3Server, bucket: str
+) -> None:
+    rclone_s3.put(bucket, 1, b"content")
+    with behind(rclone_s3, "500", "503", "reset", share=0.1) as (proxy, store):
         for _ in range(60):
-            with store.read(BUCKET, 1) as file:
+            with store.read(bucket, 1) as file:
                 assert file.read() == b"content"
     assert proxy.calls == 60 + proxy.met.total()
     assert 2 <= proxy.met.total() <= 14

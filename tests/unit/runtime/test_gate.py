@@ -188,13 +188,14 @@ def test_closes_until_the_need_answers(kit: Kit) -> None:
     gate = kit.gate()
     kit.trouble = AwayError("gone")
     assert gate.excuses(1, AwayError())
-    assert gate.is_closed
+    seen = [gate.is_closed]
     for _ in range(5):
         assert kit.probed.acquire(timeout=BOUND)
-    assert gate.is_closed
+    seen.append(gate.is_closed)
     kit.trouble = None
     gate.wait()
-    assert gate.is_closed is False
+    seen.append(gate.is_closed)
+    assert seen == [True, True, False]
     wait_for(lambda: kit.journal[-1] == "resume with the database", BOUND)
     assert kit.journal[:2] == ["probe", "pause for the database"]
     assert set(kit.journal[2:-1]) == {"probe"}
