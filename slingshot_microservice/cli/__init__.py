@@ -9,12 +9,12 @@ from typing import NoReturn
 
 from .._version import __version__
 from ..errors import SlingshotError, UsageError
-from . import bench, demo, dev, serve_map
+from . import bench, dead, demo, dev, serve_map
 from .program import PROGRAM, print_error
 
 __all__ = ["main"]
 
-_COMMANDS = (dev, serve_map, demo, bench)
+_COMMANDS = (dev, serve_map, demo, bench, dead)
 _HELP_COLUMN = 26
 _INTERRUPTED = 130  # what shells use for Ctrl-C
 
@@ -22,7 +22,7 @@ _DESCRIPTION = """\
 Microservices that take ids from a queue and send ids to others.
 
 A service itself needs no command line: it is a Python program that calls start(). These commands
-are for developing services, and for a look at what they are."""
+are for developing services, for a look at what they are, and for what they have parked."""
 
 _EPILOG = """\
 examples:
@@ -30,6 +30,7 @@ examples:
   slingshot-microservice dev shout.py --send shout=1-3 --burst
   slingshot-microservice serve-map sys-map.toml
   slingshot-microservice bench
+  slingshot-microservice dead list shout
 
 exit codes: 0 done, 1 failed, 2 a mistake in the command or the code, 3 RabbitMQ,
 4 the configuration, 5 PostgreSQL or the object store, 130 interrupted"""

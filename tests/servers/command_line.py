@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TypeAlias
 
-__all__ = ["Command", "StartCommand"]
+__all__ = ["PROGRAM", "Command", "StartCommand"]
 
 _BOUND_SECONDS = 30.0
-_PROGRAM = (sys.executable, "-m", "slingshot_microservice")
+PROGRAM = (sys.executable, "-m", "slingshot_microservice")
+"""What a shell would run, of the environment that the tests run in."""
 
 
 class Command:
@@ -31,7 +32,7 @@ class Command:
 
     def __init__(self, *arguments: object, folder: Path) -> None:
         self._process = subprocess.Popen(
-            [*_PROGRAM, *map(str, arguments)],
+            [*PROGRAM, *map(str, arguments)],
             cwd=folder,
             env={**os.environ, "SLINGSHOT_LOG_LEVEL": "WARNING"},
             stdin=subprocess.PIPE,

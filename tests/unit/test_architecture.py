@@ -33,14 +33,24 @@ MAY_KNOW: dict[str, set[str]] = {
     "microservice": {"broker", "observe", "runtime", "signals", "sysmap", "wiring"},
     "pipeline": {"broker", "microservice", "runtime", "sysmap", "wiring"},
     "demo": {"", "sysmap"},
-    "cli": {"", "demo", "hotpath", "microservice", "observe", "pipeline", "signals", "sysmap"},
+    "cli": {
+        "",
+        "broker",
+        "demo",
+        "hotpath",
+        "microservice",
+        "observe",
+        "pipeline",
+        "signals",
+        "sysmap",
+    },
     "__main__": {"cli"},
     "": {"microservice"},
 }
 
 # Heavy libraries, and the modules that may import each. The demo's services are user code.
 IMPORTERS = {
-    "pika": {"broker/amqp.py", "broker/stream.py"},
+    "pika": {"broker/amqp.py", "broker/parked.py", "broker/stream.py"},
     "requests": {"sysmap/client.py"},
     "boto3": {"files/s3.py"},
     "botocore": {"files/s3.py"},

@@ -10,7 +10,7 @@ from servers.command_line import StartCommand
 from slingshot_microservice import __version__, cli, errors
 from slingshot_microservice.cli import dev, main
 
-_COMMANDS = ("dev", "serve-map", "demo", "bench")
+_COMMANDS = ("dev", "serve-map", "demo", "bench", "dead")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,90 @@
+"""``dead replay`` of many, while something happens to it."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+
+import pytest
+from servers.command_line import Command
+from servers.parked import ParkedService
+from servers.ports import wait_for
+
+_MANY = 20_000
+_ENOUGH = 1_000  # messages that are through when it happens
+_WINDOW = 500  # messages that may be sent a second time
+
+
+def _park_many(shout: ParkedService) -> None:
+    shout.park(*(b"%d" % id for id in range(_MANY)))
+
+
+def _wait_until_it_is_in_the_middle(shout: ParkedService) -> None:
+    wait_for(lambda: shout.rabbitmq.depth(shout.inbound) >= _ENOUGH, what="a part of the replay")
+
+
+def _wait_until_nobody_holds(shout: ParkedService) -> None:
+    mq, dead = shout.rabbitmq, shout.dead
+    wait_for(lambda: mq.unsettled(dead) == mq.depth(dead), what="all to be given back")
+
+
+def _repeated(shout: ParkedService) -> int:
+    """Check that every id is there, and return how many are there twice."""
+    rabbitmq = shout.rabbitmq
+    _wait_until_nobody_holds(shout)
+    sent = Counter(rabbitmq.drain(shout.inbound, rabbitmq.depth(shout.inbound)))
+    kept = Counter(rabbitmq.drain(shout.dead, rabbitmq.depth(shout.dead)))
+    assert set(sent) | set(kept) == {b"%d" % id for id in range(_MANY)}
+    assert max((sent + kept).values()) <= 2
+    return (sent + kept).total() - _MANY
+
+
+def test_a_kill_loses_nothing_and_repeats_one_window(shout: ParkedService) -> None:
+    _park_many(shout)
+    with Command("dead", "replay", "shout", folder=shout.folder) as command:
+        _wait_until_it_is_in_the_middle(shout)
+        command.signal(signal.SIGKILL)
+        assert command.wait() == -signal.SIGKILL
+    assert shout.rabbitmq.depth(shout.inbound) < _MANY
+    assert _repeated(shout) <= _WINDOW
+
+
+def test_what_was_killed_can_be_finished(shout: ParkedService) -> None:
+    _park_many(shout)
+    with Command("dead", "replay", "shout", folder=shout.folder) as command:
+        _wait_until_it_is_in_the_middle(shout)
+        command.signal(signal.SIGKILL)
+        command.wait()
+    _wait_until_nobody_holds(shout)
+    assert shout.run("replay", "shout").wait() == 0
+    assert shout.rabbitmq.depth(shout.dead) == 0
+    assert _repeated(shout) <= _WINDOW
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_without_a_repetition(
+    number: signal.Signals, shout: ParkedService
+) -> None:
+    _park_many(shout)
+    with Command("dead", "replay", "shout", folder=shout.folder) as command:
+        _wait_until_it_is_in_the_middle(shout)
+        command.signal(number)
+        assert command.wait() == 130
+        (line,) = command.output
+    assert command.errors == []
+    sent = shout.rabbitmq.depth(shout.inbound)
+    assert line == f"{sent:,} of {_MANY:,} messages parked in '{shout.dead}' replayed"
+    assert sent < _MANY
+    assert _repeated(shout) == 0
+
+
+def test_a_lost_connection_is_one_line_and_loses_nothing(shout: ParkedService) -> None:
+    _park_many(shout)
+    with Command("dead", "replay", "shout", folder=shout.folder) as command:
+        _wait_until_it_is_in_the_middle(shout)
+        shout.rabbitmq.control("close_all_connections", "gone for a test")
+        assert command.wait() == 3
+    (line,) = command.errors
+    assert "was lost: 320 CONNECTION_FORCED" in line
+    assert "all others stay parked" in line
+    assert _repeated(shout) <= _WINDOW
