@@ -1,32 +1,26 @@
-"""The queue of the dead, for people: a small blocking client.
+"""The queue of the dead, for people: what lies in it, and how it gets out again.
 
-Services never use it. The command line looks at parked messages with it, sends them once more and
-drops them.
+Services never use it; the command line does.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 
-import pika
-from pika.exceptions import AMQPError, ChannelClosedByBroker
-
-from ..errors import BrokerAuthenticationError, BrokerError, BrokerUnavailableError
-from .amqp import Server, describe, is_refusal
+from ..errors import BrokerError
+from .amqp import ChannelClosedByBroker, Server, describe
 from .parked_walk import ParkedWalk
 from .protocol import dead_queue_name
+from .waiting import WaitingConnection
 
 __all__ = ["ParkedQueue"]
 
 _log = logging.getLogger(__name__)
 
 _NOT_FOUND = 404
-_BLOCKED_SECONDS = 60
-# Nothing is read from the connection while what is printed waits in somebody's pager.
-_HEARTBEAT_SECONDS = 600
 
 
 class ParkedQueue:
@@ -51,11 +45,11 @@ class ParkedQueue:
         self.inbound = inbound
         self.name = dead_queue_name(inbound)
         self._server = server
-        self._place = f"RabbitMQ at {', '.join(server.hosts)}, port {server.port}"
-        self._connection: pika.BlockingConnection
+        self._connection: WaitingConnection
 
     def __enter__(self) -> ParkedQueue:
-        self._connection = self._connect()
+        name = f"parked messages of {self.inbound}"
+        self._connection = WaitingConnection(self._server, name)
         return self
 
     def __exit__(
@@ -64,70 +58,38 @@ class ParkedQueue:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with suppress(AMQPError):  # RabbitMQ puts back by itself what a lost connection had
-            if self._connection.is_open:
-                self._connection.close()
+        self._connection.close()
 
     @contextmanager
     def walk(self) -> Iterator[ParkedWalk]:
-        """Walk past what is parked now.
+        """Walk past what is parked now; nothing is, if there is no such queue.
 
         Raises:
             BrokerError: RabbitMQ refused, or the connection was lost.
         """
-        messages, consumers = self._look(self.name) or (0, 0)
-        if consumers:
+        try:
+            with ParkedWalk(
+                self._connection.channel(), self.name, self.inbound, self._count()
+            ) as walk:
+                yield walk
+        except ChannelClosedByBroker as error:
+            place = self._connection.place
+            raise BrokerError(f"{place}, queue {self.name!r}: {describe(error)}") from error
+
+    def _count(self) -> int:
+        channel = self._connection.channel()
+        try:
+            found = channel.ask(channel.pika.queue_declare, self.name, passive=True)
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _NOT_FOUND:
+                raise
+            return 0
+        channel.close()
+        if found.consumer_count:
             _log.warning(
                 "queue %r has %d other consumers; messages in their hands are not seen here",
                 self.name,
-                consumers,
+                found.consumer_count,
             )
-        with self._errors(self.name):
-            channel = self._connection.channel()
-            with ParkedWalk(channel, self.name, self.inbound, messages) as walk:
-                yield walk
-
-    def _connect(self) -> pika.BlockingConnection:
-        problem = ""
-        for host in self._server.hosts:
-            parameters = self._server.parameters(host, f"parked messages of {self.inbound}")
-            parameters.heartbeat = _HEARTBEAT_SECONDS
-            parameters.blocked_connection_timeout = _BLOCKED_SECONDS
-            try:
-                return pika.BlockingConnection(parameters)
-            except (AMQPError, OSError) as error:
-                problem = describe(error)
-                if is_refusal(error):
-                    raise self._refusal(problem) from None
-        raise BrokerUnavailableError(f"{self._place}, cannot be reached: {problem}")
-
-    def _refusal(self, problem: str) -> BrokerError:
-        return BrokerAuthenticationError(
-            f"{self._place}, refused user {self._server.username!r}: {problem}; check username "
-            "and pass of /rabbitmq, and the user's permissions on the vhost /"
-        )
-
-    def _look(self, queue: str) -> tuple[int, int] | None:
-        """Return a queue's numbers of messages and consumers; ``None`` if it does not exist."""
-        with self._errors(queue):
-            channel = self._connection.channel()
-            try:
-                found = channel.queue_declare(queue, passive=True).method
-            except ChannelClosedByBroker as error:
-                if error.reply_code != _NOT_FOUND:
-                    raise
-                return None
-            channel.close()
-            return found.message_count, found.consumer_count
-
-    @contextmanager
-    def _errors(self, queue: str) -> Iterator[None]:
-        """Turn pika's errors into ours."""
-        try:
-            yield
-        except ChannelClosedByBroker as error:
-            raise BrokerError(f"{self._place}, queue {queue!r}: {describe(error)}") from error
-        except AMQPError as error:
-            raise BrokerUnavailableError(
-                f"the connection to {self._place}, was lost: {describe(error)}"
-            ) from error
+        count: int = found.message_count
+        return count

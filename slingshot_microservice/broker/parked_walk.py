@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import BrokerError
 from .amqp import Properties
-from .bulk import BulkPublisher
+from .outbox import Outbox
 from .parked_message import ParkedMessage, original_properties, uncounted_properties
-
-if TYPE_CHECKING:
-    from pika.adapters.blocking_connection import BlockingChannel
+from .waiting import WaitingChannel
 
 __all__ = ["ParkedWalk"]
 
@@ -23,7 +20,7 @@ _WINDOW = 500  # messages
 _WINDOW_BYTES = 16 * 1024 * 1024
 _GROWTH = 4
 _LOOK_SECONDS = 1.0
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_LOOKS = 30
 # RabbitMQ 4 drops a message that a quorum queue has had back more than 20 times, by default.
 _LOOKS_MAX = 5
 
@@ -47,13 +44,13 @@ class ParkedWalk:
         taken_out: How many messages were removed for good, by `remove` and by `replay`.
     """
 
-    def __init__(self, channel: BlockingChannel, queue: str, inbound: str, count: int) -> None:
+    def __init__(self, channel: WaitingChannel, queue: str, inbound: str, count: int) -> None:
         self.count = count
         self.taken_out = 0
         self._channel = channel
         self._queue = queue
         self._inbound = inbound
-        self._publisher = BulkPublisher(channel)
+        self._outbox = Outbox(channel)
         self._consumer = ""
         self._expected = 0  # what will have been received when this window is complete
         self._received = 0
@@ -107,15 +104,18 @@ class ParkedWalk:
         finally:
             # In one go, so that they come back in their order. Closing the channel would do it
             # too, but counts as a failure of each message in a quorum queue.
-            self._channel.basic_nack(0, multiple=True, requeue=True)
-            self._channel.close()
+            if self._channel.is_open:
+                self._channel.pika.basic_nack(0, multiple=True, requeue=True)
+                self._channel.close()
 
     def _open_window(self, size: int) -> None:
         self._bytes = 0
         self._expected = self._received + size
         # It holds for consumers that begin after it: hence a new one for every window.
-        self._channel.basic_qos(prefetch_count=size)
-        self._consumer = self._channel.basic_consume(self._queue, self._on_message)
+        channel = self._channel
+        channel.ask(channel.pika.basic_qos, prefetch_count=size)
+        started = channel.ask(channel.pika.basic_consume, self._queue, self._on_message)
+        self._consumer = started.consumer_tag
 
     def _on_message(
         self, _channel: object, method: Any, properties: Properties, body: bytes
@@ -129,28 +129,28 @@ class ParkedWalk:
 
     def _receive(self) -> bool:
         """Wait for messages; return whether any came, which is not so when none are left."""
-        before, deadline = self._received, time.monotonic() + _PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            self._channel.connection.process_data_events(_LOOK_SECONDS)
-            if self._received > before:
+        before, channel = self._received, self._channel
+        for _ in range(_PATIENCE_LOOKS):
+            if channel.wait(lambda: self._received > before, _LOOK_SECONDS):
                 return True
-            left = self._channel.queue_declare(self._queue, passive=True).method.message_count
-            self._channel.connection.process_data_events(0)
-            if self._received > before or not left:
+            # What came to us before the answer to this has been counted when it is here.
+            found = channel.ask(channel.pika.queue_declare, self._queue, passive=True)
+            if self._received > before or not found.message_count:
                 return self._received > before
         raise BrokerError(
-            f"queue {self._queue!r} has {left:,} messages and gave none for "
-            f"{_PATIENCE_SECONDS:g} s; is it another consumer's alone?"
+            f"queue {self._queue!r} has {found.message_count:,} messages and gave none for "
+            f"{_PATIENCE_LOOKS * _LOOK_SECONDS:g} s; is it another consumer's alone?"
         )
 
     def _close_window(self) -> None:
         if not self._consumer:
             return
-        # pika would reject what comes after it has cancelled, and so mix up the order.
+        # pika rejects what comes after it has cancelled, which would mix up the order.
         while self._received < self._expected and self._receive():
             pass
         consumer, self._consumer = self._consumer, ""
-        self._channel.basic_cancel(consumer)
+        if consumer in self._channel.pika.consumer_tags:  # the broker may have cancelled it
+            self._channel.ask(self._channel.pika.basic_cancel, consumer)
         self._arrived.clear()
         self._renew_worn()
         self._settle()
@@ -163,14 +163,14 @@ class ParkedWalk:
                 self._publish(self._queue, message, uncounted_properties(message.properties))
 
     def _publish(self, queue: str, message: ParkedMessage, properties: Properties) -> None:
-        self._publisher.publish(queue, message.body, properties, message.tag)
+        self._outbox.publish(queue, message.body, properties, message.tag)
 
     def _settle(self) -> None:
         """Remove what was dropped, and what is safe elsewhere."""
-        settled = self._publisher.settle()
+        settled = self._outbox.settle()
         safe = set(settled.safe)
         for tag in sorted(self._removed | safe):
-            self._channel.basic_ack(tag)
+            self._channel.pika.basic_ack(tag)
         self.taken_out += len(self._removed | safe & self._replayed)
         self._removed, self._replayed = set(), set()
         if settled.problem:

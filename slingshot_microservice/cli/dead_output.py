@@ -21,10 +21,18 @@ _PAGE_ROWS = 100
 _PIPE_COLUMNS = 400  # nothing is wrapped where no person reads
 _BODY_CHARACTERS = 24
 _ERROR_CHARACTERS = 120
+_SERVICE_CHARACTERS = 40
 _HEX_WIDTH = 16  # bytes a line
 _HEX_BYTES = 1024
 _MANY = 200  # messages, from which on a progress bar is worth its flicker
 _COLUMNS = {"": 5, "id or body": 20, "reason": 12, "runs": 4, "first": 20, "last": 20}
+_SHOWN_HEADERS = {
+    f"slingshot-{name}"
+    for name in (
+        *("reason", "error-type", "error", "traceback", "attempts", "deaths"),
+        *("first-time", "last-time", "service", "host", "version"),
+    )
+}
 
 
 def printable(text: str) -> str:
@@ -63,7 +71,7 @@ class Rows:
             _count(message.number("attempts")),
             _time(message.number("first-time")),
             _time(message.number("last-time")),
-            printable(message.text("service")),
+            _shorten(printable(message.text("service")), _SERVICE_CHARACTERS),
             _shorten(printable(error), _ERROR_CHARACTERS),
         )
         if self._table.row_count == _PAGE_ROWS:
@@ -156,7 +164,7 @@ def _own_properties(message: ParkedMessage) -> list[str]:
     properties = {k: v for k, v in vars(message.properties).items() if v is not None}
     properties.pop("headers", None)
     lines = [f"  {_property(name, value)}" for name, value in properties.items()]
-    own = {k: v for k, v in message.headers.items() if not k.startswith("slingshot-")}
+    own = {k: v for k, v in message.headers.items() if k not in _SHOWN_HEADERS}
     return lines + [f"  header {_property(name, value)}" for name, value in own.items()]
 
 

@@ -1,19 +1,15 @@
-"""Publishing many messages on a blocking channel, and waiting for all of their confirms at once."""
+"""Publishing many messages, and waiting for all of their confirms together."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import BrokerError
 from .amqp import Properties
+from .waiting import WaitingChannel
 
-if TYPE_CHECKING:
-    from pika.adapters.blocking_connection import BlockingChannel
+__all__ = ["Outbox", "Settled"]
 
-__all__ = ["BulkPublisher", "Settled"]
-
-_LOOK_SECONDS = 1.0
 _CONFIRM_SECONDS = 60.0
 
 
@@ -29,25 +25,22 @@ class Settled(NamedTuple):
     problem: str
 
 
-class BulkPublisher:
-    """Publishes with confirms and ``mandatory``, without waiting for each confirm by itself.
-
-    pika's blocking channel waits for the confirm of one message before it sends the next. The
-    channel beneath it, ``_impl``, hands confirms and returns over as they come.
+class Outbox:
+    """Publishes with confirms and ``mandatory``.
 
     Args:
-        channel: An open channel, not in confirm mode; it is put into it.
+        channel: An open channel; it is put into confirm mode.
     """
 
-    def __init__(self, channel: BlockingChannel) -> None:
+    def __init__(self, channel: WaitingChannel) -> None:
         self._channel = channel
         self._published = 0
         self._waiting: dict[int, int] = {}
         self._safe: list[int] = []
         self._problem = ""
         self._returned = False
-        channel._impl.add_on_return_callback(self._on_return)
-        channel._impl.confirm_delivery(self._on_confirm)
+        channel.pika.add_on_return_callback(self._on_return)
+        channel.ask(channel.pika.confirm_delivery, self._on_confirm)
 
     def publish(self, queue: str, body: bytes, properties: Properties, key: int) -> None:
         """Send a message.
@@ -60,7 +53,7 @@ class BulkPublisher:
         """
         self._published += 1
         self._waiting[self._published] = key
-        self._channel.basic_publish("", queue, body, properties, mandatory=True)
+        self._channel.pika.basic_publish("", queue, body, properties, mandatory=True)
 
     def settle(self) -> Settled:
         """Wait until RabbitMQ has answered for all that was published since the last time.
@@ -68,13 +61,9 @@ class BulkPublisher:
         Raises:
             BrokerError: It answered for none of them for a minute.
         """
-        deadline = time.monotonic() + _CONFIRM_SECONDS
         while self._waiting:
             before = len(self._waiting)
-            self._channel.connection.process_data_events(_LOOK_SECONDS)
-            if len(self._waiting) < before:
-                deadline = time.monotonic() + _CONFIRM_SECONDS
-            elif time.monotonic() > deadline:
+            if not self._channel.wait(lambda: len(self._waiting) < before, _CONFIRM_SECONDS):  # noqa: B023
                 raise BrokerError(f"{before:,} messages not confirmed for {_CONFIRM_SECONDS:g} s")
         # A return does not name its publish, so that with one of them none counts as safe.
         settled = Settled([] if self._returned else self._safe, self._problem)
@@ -90,16 +79,9 @@ class BulkPublisher:
 
     def _on_confirm(self, frame: Any) -> None:
         tag, several = frame.method.delivery_tag, frame.method.multiple
-        # In the order of the numbers, because that is the order in which they were put in.
         answered = [n for n in self._waiting if n <= tag] if several else [tag]
         keys = [self._waiting.pop(number) for number in answered]
         if frame.method.NAME == "Basic.Ack":
             self._safe += keys
         else:
             self._problem = f"RabbitMQ refused {len(keys):,} messages (is their queue full?)"
-        if not self._waiting:
-            self._channel.connection.call_later(0, _wake)  # ends process_data_events
-
-
-def _wake() -> None:
-    """Do nothing, but have pika return from its wait."""
