@@ -19,13 +19,13 @@ __all__ = ["JsonLines", "Rows", "body_in_short", "printable", "progress", "show"
 
 _PAGE_ROWS = 100
 _PIPE_COLUMNS = 400  # nothing is wrapped where no person reads
-_BODY_CHARACTERS = 24
+_BODY_CHARACTERS = 24  # what an id has at most, and a little
 _ERROR_CHARACTERS = 120
 _SERVICE_CHARACTERS = 40
 _HEX_WIDTH = 16  # bytes a line
 _HEX_BYTES = 1024
 _MANY = 200  # messages, from which on a progress bar is worth its flicker
-_COLUMNS = {"": 5, "id or body": 20, "reason": 12, "runs": 4, "first": 20, "last": 20}
+_COLUMNS = {"": 6, "id or body": 24, "reason": 12, "runs": 4, "first": 20, "last": 20}
 _SHOWN_HEADERS = {
     f"slingshot-{name}"
     for name in (
