@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
@@ -19,6 +20,7 @@ _FIRST_WINDOW = 16  # messages; few, because nothing is known of their size yet
 _WINDOW = 500  # messages
 _WINDOW_BYTES = 16 * 1024 * 1024
 _GROWTH = 4
+_STEP = 32  # messages
 _LOOK_SECONDS = 1.0
 _PATIENCE_LOOKS = 30
 # RabbitMQ 4 drops a message that a quorum queue has had back more than 20 times, by default.
@@ -54,9 +56,11 @@ class ParkedWalk:
         self._consumer = ""
         self._expected = 0  # what will have been received when this window is complete
         self._received = 0
+        self._settled = 0
         self._bytes = 0
         self._arrived: deque[ParkedMessage] = deque()
         self._worn: list[ParkedMessage] = []
+        self._steps: list[tuple[int, int]] = []
         self._removed: set[int] = set()
         self._replayed: set[int] = set()
 
@@ -102,14 +106,41 @@ class ParkedWalk:
         try:
             self._close_window()
         finally:
-            # In one go, so that they come back in their order. Closing the channel would do it
-            # too, but counts as a failure of each message in a quorum queue.
             if self._channel.is_open:
-                self._channel.pika.basic_nack(0, multiple=True, requeue=True)
+                self._give_back()
                 self._channel.close()
+
+    def _give_back(self) -> None:
+        """Put all that was taken and not removed back to its place.
+
+        Closing the channel would do it too, but counts as a failure of each message in a quorum
+        queue. And of many, or of several consumers', at once a quorum queue forgets the order:
+        so it gets few, and the next ones when those are there.
+        """
+        channel, in_order = self._channel, bool(self._steps)
+        depth = self._depth() if in_order else 0
+        for tag, count in self._steps:
+            channel.pika.basic_nack(tag, multiple=True, requeue=True)
+            depth += count
+            in_order = in_order and self._reaches(depth)
+        channel.pika.basic_nack(0, multiple=True, requeue=True)  # what has not been settled
+
+    def _reaches(self, depth: int) -> bool:
+        """Wait a little until so many messages are in the queue; others may take them."""
+        deadline = time.monotonic() + _LOOK_SECONDS
+        while self._depth() < depth:
+            if time.monotonic() > deadline:
+                return False
+        return True
+
+    def _depth(self) -> int:
+        found = self._channel.ask(self._channel.pika.queue_declare, self._queue, passive=True)
+        count: int = found.message_count
+        return count
 
     def _open_window(self, size: int) -> None:
         self._bytes = 0
+        self._settled = self._received
         self._expected = self._received + size
         # It holds for consumers that begin after it: hence a new one for every window.
         channel = self._channel
@@ -134,11 +165,11 @@ class ParkedWalk:
             if channel.wait(lambda: self._received > before, _LOOK_SECONDS):
                 return True
             # What came to us before the answer to this has been counted when it is here.
-            found = channel.ask(channel.pika.queue_declare, self._queue, passive=True)
-            if self._received > before or not found.message_count:
+            left = self._depth()
+            if self._received > before or not left:
                 return self._received > before
         raise BrokerError(
-            f"queue {self._queue!r} has {found.message_count:,} messages and gave none for "
+            f"queue {self._queue!r} has {left:,} messages and gave none for "
             f"{_PATIENCE_LOOKS * _LOOK_SECONDS:g} s; is it another consumer's alone?"
         )
 
@@ -169,8 +200,15 @@ class ParkedWalk:
         """Remove what was dropped, and what is safe elsewhere."""
         settled = self._outbox.settle()
         safe = set(settled.safe)
-        for tag in sorted(self._removed | safe):
-            self._channel.pika.basic_ack(tag)
+        gone = self._removed | safe
+        kept = []
+        for tag in range(self._settled + 1, self._received + 1):  # as RabbitMQ counts them
+            if tag in gone:
+                self._channel.pika.basic_ack(tag)
+            else:
+                kept.append(tag)
+        for step in (kept[start : start + _STEP] for start in range(0, len(kept), _STEP)):
+            self._steps.append((step[-1], len(step)))
         self.taken_out += len(self._removed | safe & self._replayed)
         self._removed, self._replayed = set(), set()
         if settled.problem:
