@@ -7,16 +7,18 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
+FAULTS_ARGS ?=
 DIST_ARGS ?=
 export PYTHON
 
-.PHONY: help demo test test-pika bench fuzz sanitize dist lint format clean
+.PHONY: help demo test test-pika bench faults fuzz sanitize dist lint format clean
 
 help:
 	@echo "make demo      run a pipeline of three services on embedded parts"
 	@echo "make test      run all tests, against real servers"
 	@echo "make test-pika run what pika can break with the oldest and the newest pika that fit"
 	@echo "make bench     measure it, beside other clients; BENCH_ARGS=--quick for a short one"
+	@echo "make faults    kill, cut and starve it, and account for every id; FAULTS_ARGS='--only WORDS'"
 	@echo "make fuzz      compare both hot paths on a million damaged streams; FUZZ_ARGS='--streams N'"
 	@echo "make sanitize  run the hot path's tests with every memory access checked"
 	@echo "make dist      make source distribution and wheels, and test them on every Python here"
@@ -44,6 +46,11 @@ bench:
 	@scripts/environment bench
 	@scripts/install-servers
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+faults:
+	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/environment test
+	@scripts/install-servers
+	@PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS_ARGS)
 
 fuzz:
 	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/environment test

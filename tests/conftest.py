@@ -17,6 +17,7 @@ from servers.s3 import MotoServer, RcloneServer, S3Server
 
 if TYPE_CHECKING:
     from servers.sys_map import SysMapServer
+    from servers.world import World
 
 _NOT_TESTED = "NOT TESTED: "
 
@@ -95,6 +96,23 @@ def queue_name(rabbitmq: RabbitMQNode) -> Iterator[Callable[..., str]]:
         rabbitmq.start()
     for name in names:
         rabbitmq.delete(name)
+
+
+@pytest.fixture
+def world(
+    sys_map_server: SysMapServer,
+    rabbitmq: RabbitMQNode,
+    postgresql: PostgreSQLServer,
+    rclone_s3: S3Server,
+    password_store: PasswordStore,
+    queue_name: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    """All that a service needs around it; its secrets can be read from this process."""
+    from servers.world import World, wear
+
+    wear(password_store.environment, monkeypatch.setenv)
+    return World(sys_map_server, rabbitmq, postgresql, rclone_s3, password_store, queue_name)
 
 
 @contextmanager

@@ -1,0 +1,171 @@
+"""What a scenario plays on: queues, a service under fault, and the ledger of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pika.exceptions import ChannelClosedByBroker
+from servers.ports import wait_for
+from servers.world import World
+
+from .ledger import Ledger
+from .plan import Behaviour, Plan
+from .rows import Row
+from .service import Service
+
+__all__ = ["QUEUE_TYPES", "Scene"]
+
+QUEUE_TYPES = ("classic", "quorum")
+QUICK = {"reconnect_pause": 0.1, "reconnect_pause_limit": 0.5}
+"""Options of a service that is not to keep a test waiting."""
+
+_NAME = "faulty"
+_ROUNDS = 5  # of starting a service again for what its last life has left behind
+_RETRY_STEPS_MS = (
+    *(100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000),
+    *(60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000),
+)
+
+
+class Scene:
+    """One scenario on one type of queue.
+
+    Args:
+        world: The servers.
+        folder: Where the service's files go.
+        scenario: What is done to the service, in a few words.
+        queue_type: The type of the inbound and the outbound queue.
+
+    Attributes:
+        world: The servers.
+        folder: Where the service's files go.
+        inbound: The queue that ids are sent to.
+        outbound: The queue that outputs come to.
+        ledger: What became of them.
+        besides: What else was measured, for the row.
+        row: The row, once it is made.
+    """
+
+    def __init__(self, world: World, folder: Path, scenario: str, queue_type: str) -> None:
+        self.world = world
+        self.folder = folder
+        self.scenario = scenario
+        self.queue_type = queue_type
+        self.inbound, self.outbound = world.queue("in"), world.queue("out")
+        self._journal = folder / "journal"
+        self.ledger = Ledger(world.rabbitmq, self.inbound, self.outbound, self._journal)
+        self.besides = ""
+        self.row: Row | None = None
+        self._services: list[Service] = []
+        for queue in (self.inbound, self.outbound):
+            world.rabbitmq.declare(queue, arguments={"x-queue-type": queue_type})
+        self.describe()
+
+    def describe(
+        self,
+        *,
+        rabbitmq: Mapping[str, object] | None = None,
+        db: Mapping[str, object] | None = None,
+        storage: Mapping[str, object] | None = None,
+    ) -> None:
+        """Configure the service; a section's fields replace those that lead to the servers."""
+        out: list[tuple[bool | int | str, list[str]]] = [(True, [self.outbound])]
+        self.world.describe(_NAME, self.inbound, out, rabbitmq=rabbitmq, db=db, storage=storage)
+
+    def service(
+        self,
+        default: Behaviour | None = None,
+        special: Mapping[int, Behaviour] | None = None,
+        **options: object,
+    ) -> Service:
+        """Return a service that is yet to be started.
+
+        Args:
+            default: What it does with an id; one output by default, and nothing else.
+            special: What it does with those ids instead.
+            **options: Of ``Microservice``.
+        """
+        plan = Plan(
+            name=_NAME,
+            config_host=self.world.sys_map.url,
+            journal=str(self._journal),
+            default=default or Behaviour(),
+            special=special or {},
+            options={**QUICK, **options},
+        )
+        folder = self.folder / f"service-{len(self._services)}"
+        folder.mkdir()
+        service = Service(plan, folder, self.world.environment)
+        self._services.append(service)
+        return service
+
+    def fresh_database(self) -> str:
+        """Let the service have a database of its own, with a table ``runs``; return its name."""
+        database = self.world.postgresql.fresh_database()
+        with self.world.postgresql.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE runs (id NUMERIC)")
+        self.describe(db={"database": database})
+        return database
+
+    def depth(self, queue: str) -> int:
+        """Return how many messages wait in a queue; none where there is no queue."""
+        with self.world.rabbitmq.channel() as channel:
+            try:
+                count: int = channel.queue_declare(queue, passive=True).method.message_count
+            except ChannelClosedByBroker:
+                return 0
+            return count
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many messages wait to be worked on, by queue; empty when there are none."""
+        depths = {queue: self.depth(queue) for queue in self._family() if queue != self._dead}
+        return {queue: count for queue, count in depths.items() if count}
+
+    def finish(self, service: Service, timeout: float = 60.0, *, revive: bool = False) -> None:
+        """Let all come to its end, stop the service, and make the row; `Ledger.check` judges it.
+
+        Args:
+            service: The service, which runs.
+            timeout: Seconds until everything is to be accounted for.
+            revive: Whether the service may die of SIGSEGV meanwhile, and is started again.
+        """
+        expected = [-11] if revive else []
+        self.ledger.wait_until_accounted(timeout, lambda: service.revive(expected))
+        for _ in range(_ROUNDS):
+            wait_for(lambda: not self.depth(self.inbound), timeout, "an empty inbound queue")
+            service.stop()
+            # What it had been sent and had not begun is in its queue again.
+            if not self.waiting():
+                break
+            service.start()
+        self.conclude()
+
+    def conclude(self) -> Row:
+        """Take stock, with every service stopped; return the row, which is kept here as well."""
+        self.ledger.collect()
+        for queue, count in self.waiting().items():
+            self.ledger.note_left(queue, count)
+        for service in self._services:
+            self.ledger.note_service(service)
+        self.row = self.ledger.row(self.scenario, self.queue_type, self.besides)
+        return self.row
+
+    def close(self) -> None:
+        """End what still runs, and remove the queues."""
+        for service in self._services:
+            service.close()
+        if not self.world.rabbitmq.running:
+            self.world.rabbitmq.start()
+        with self.world.rabbitmq.channel() as channel:
+            for queue in self._family():
+                channel.queue_delete(queue)
+
+    @property
+    def _dead(self) -> str:
+        return f"{self.inbound}.dead"
+
+    def _family(self) -> list[str]:
+        """Return the inbound queue and all that may stand beside it."""
+        retries = [f"{self.inbound}.retry.{milliseconds}" for milliseconds in _RETRY_STEPS_MS]
+        return [self.inbound, f"{self.inbound}.suspect", self._dead, *retries]
