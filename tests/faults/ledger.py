@@ -8,6 +8,7 @@ queue and the queue of the dead.
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from .taking import Message, take
 
 __all__ = ["Ledger", "Parked"]
 
+_COLLECT_SECONDS = 0.2  # between two looks, each of which costs the broker some connections
 _SHOWN = 10  # of a list that may be long, in an error
 
 
@@ -136,9 +138,15 @@ class Ledger:
             meanwhile: Called again and again, for instance to start a service that has died.
         """
 
+        next_look = 0.0
+
         def accounted() -> bool:
+            nonlocal next_look
             meanwhile()
+            if time.monotonic() < next_look:
+                return False
             self.collect()
+            next_look = time.monotonic() + _COLLECT_SECONDS
             return self.is_accounted
 
         with suppress(TimeoutError):
@@ -147,6 +155,11 @@ class Ledger:
     def duplicates(self) -> int:
         """Return how many outputs came again."""
         return self.outputs.total() - len(self.outputs)
+
+    def runs(self) -> int:
+        """Return how often ``process`` was started so far."""
+        self.journal.read()
+        return self.journal.starts.total()
 
     def repeats(self) -> int:
         """Return how many runs of ``process`` there were after the first one of an id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import ctypes
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -83,12 +84,15 @@ def _fail(name: str) -> NoReturn:
 
 def main() -> None:
     plan = Plan.load(Path(sys.argv[1]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     journal = JournalWriter(Path(plan.journal))
     journal.write("hello", text=IMPLEMENTATION)
     deaths = Deaths(Path(plan.journal), journal)
     deaths.watch()
     work = Work(plan, journal, deaths)
-    Microservice(plan.name, plan.config_host, work.process, **plan.options).start()  # type: ignore[arg-type]  # read from JSON
+    # JSON knows no tuples.
+    options = {name: tuple(it) if isinstance(it, list) else it for name, it in plan.options.items()}
+    Microservice(plan.name, plan.config_host, work.process, **options).start()  # type: ignore[arg-type]  # each is checked there
 
 
 if __name__ == "__main__":

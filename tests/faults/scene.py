@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pika.exceptions import ChannelClosedByBroker
@@ -23,8 +27,8 @@ QUICK = {"reconnect_pause": 0.1, "reconnect_pause_limit": 0.5}
 _NAME = "faulty"
 _ROUNDS = 5  # of starting a service again for what its last life has left behind
 _RETRY_STEPS_MS = (
-    *(100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000),
-    *(60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000),
+    *(100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000),
+    *(60_000, 120_000, 300_000, 600_000, 1_200_000, 1_800_000, 3_600_000),
 )
 
 
@@ -40,10 +44,11 @@ class Scene:
     Attributes:
         world: The servers.
         folder: Where the service's files go.
+        scenario: What is done to the service.
+        queue_type: The type of both queues.
         inbound: The queue that ids are sent to.
         outbound: The queue that outputs come to.
         ledger: What became of them.
-        besides: What else was measured, for the row.
         row: The row, once it is made.
     """
 
@@ -55,7 +60,6 @@ class Scene:
         self.inbound, self.outbound = world.queue("in"), world.queue("out")
         self._journal = folder / "journal"
         self.ledger = Ledger(world.rabbitmq, self.inbound, self.outbound, self._journal)
-        self.besides = ""
         self.row: Row | None = None
         self._services: list[Service] = []
         for queue in (self.inbound, self.outbound):
@@ -108,6 +112,18 @@ class Scene:
         self.describe(db={"database": database})
         return database
 
+    def rows(self, database: str) -> Counter[int]:
+        """Return how many rows the table ``runs`` has for each id."""
+        with self.world.postgresql.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM runs")
+            return Counter(int(id) for (id,) in cursor.fetchall())
+
+    def files(self) -> dict[int, bytes]:
+        """Return what was written into the bucket ``out``, by id."""
+        bucket = self.world.bucket_out
+        keys = self.world.s3.keys(bucket)
+        return {int(key): self.world.s3.get(bucket, key) for key in keys}
+
     def depth(self, queue: str) -> int:
         """Return how many messages wait in a queue; none where there is no queue."""
         with self.world.rabbitmq.channel() as channel:
@@ -122,18 +138,18 @@ class Scene:
         depths = {queue: self.depth(queue) for queue in self._family() if queue != self._dead}
         return {queue: count for queue, count in depths.items() if count}
 
-    def finish(self, service: Service, timeout: float = 60.0, *, revive: bool = False) -> None:
+    def finish(self, service: Service, timeout: float = 60.0, dies_of: Sequence[int] = ()) -> None:
         """Let all come to its end, stop the service, and make the row; `Ledger.check` judges it.
 
         Args:
-            service: The service, which runs.
+            service: The service, which is started again whenever it has ended.
             timeout: Seconds until everything is to be accounted for.
-            revive: Whether the service may die of SIGSEGV meanwhile, and is started again.
+            dies_of: What it may end with by itself.
         """
-        expected = [-11] if revive else []
-        self.ledger.wait_until_accounted(timeout, lambda: service.revive(expected))
+        self.ledger.wait_until_accounted(timeout, lambda: self.revive(service, dies_of))
         for _ in range(_ROUNDS):
-            wait_for(lambda: not self.depth(self.inbound), timeout, "an empty inbound queue")
+            with suppress(TimeoutError):  # what is left then is noted in the end
+                wait_for(lambda: not self.depth(self.inbound), timeout)
             service.stop()
             # What it had been sent and had not begun is in its queue again.
             if not self.waiting():
@@ -141,15 +157,31 @@ class Scene:
             service.start()
         self.conclude()
 
-    def conclude(self) -> Row:
-        """Take stock, with every service stopped; return the row, which is kept here as well."""
+    def wait_for_runs(self, more: int) -> None:
+        """Return when ``process`` was started so many times more."""
+        runs = self.ledger.runs() + more
+        wait_for(lambda: self.ledger.runs() >= runs, what=f"{more} more runs of process")
+
+    def revive(self, service: Service, dies_of: Sequence[int] = ()) -> None:
+        """Start a service again if it has ended; what it may end with is told."""
+        moment = time.time()
+        if service.revive(dies_of):
+            self.ledger.fault_ended(moment)
+
+    def conclude(self) -> None:
+        """Take stock, with every service stopped."""
         self.ledger.collect()
         for queue, count in self.waiting().items():
             self.ledger.note_left(queue, count)
         for service in self._services:
             self.ledger.note_service(service)
-        self.row = self.ledger.row(self.scenario, self.queue_type, self.besides)
-        return self.row
+        self.row = self.ledger.row(self.scenario, self.queue_type, "")
+
+    def note(self, besides: str) -> None:
+        """Say in the row what else was measured; only after `finish`."""
+        assert self.row is not None
+        joined = "; ".join(filter(None, (self.row.besides, besides)))
+        self.row = replace(self.row, besides=joined)
 
     def close(self) -> None:
         """End what still runs, and remove the queues."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from servers.ports import wait_for
 from servers.processes import ServerProcess, beside_python
 
 from .journal import Journal
@@ -33,7 +31,8 @@ class Service:
 
     Attributes:
         log: What it writes, over all of its lives.
-        exits: What it ended with, unless a signal of ours or a planned death was the cause.
+        exits: What it ended with, unless it was killed or died as planned.
+        deaths: How often it was killed or died as planned.
     """
 
     def __init__(self, plan: Plan, folder: Path, environment: Mapping[str, str]) -> None:
@@ -79,8 +78,7 @@ class Service:
         """Stop it with SIGTERM; return how many seconds it took to end."""
         assert self._process is not None
         begin = time.monotonic()
-        os.kill(self.pid, signal.SIGTERM)
-        wait_for(lambda: not self.running, timeout, "the service to end after SIGTERM")
+        self._process.end(timeout=timeout)
         seconds = time.monotonic() - begin
         self._note_exit()
         return seconds

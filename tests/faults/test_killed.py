@@ -1,0 +1,79 @@
+"""The process is gone from one moment to the next."""
+
+from __future__ import annotations
+
+import signal
+import time
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from .deaths import STEPS
+from .plan import Behaviour
+from .scene import QUEUE_TYPES, Scene
+from .sizes import sized
+
+PREFETCH = 100
+
+
+class Kills(NamedTuple):
+    ids: int
+    kills: int
+
+
+UNDER_LOAD = sized(small=Kills(2_000, 3), full=Kills(100_000, 50))
+KILLS_A_STEP = sized(small=2, full=50)
+NEIGHBOURS = sized(small=100, full=1_000)
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_killed_under_load(scene: Scene) -> None:
+    random = Random(9)
+    ids, kills = UNDER_LOAD
+    scene.ledger.send(range(ids))
+    service = scene.service(Behaviour(seconds=0.001), prefetch=PREFETCH)
+    service.start()
+    for _ in range(kills):
+        scene.wait_for_runs(random.randrange(1, ids // (kills + 1)))
+        service.kill()
+        scene.ledger.fault_ended(time.time())
+        service.start()
+    scene.finish(service, timeout=ids / 100)
+    scene.note(f"{kills} kills, prefetch {PREFETCH}: at most {kills * PREFETCH:,} duplicates")
+    scene.ledger.check()
+    assert scene.ledger.duplicates() <= kills * PREFETCH
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_after_a_step(scene: Scene, step: str) -> None:
+    scene.scenario = f"killed after: {step}"
+    database = scene.fresh_database()
+    ids = range(2 * KILLS_A_STEP)
+    for id in ids:
+        scene.world.s3.put(scene.world.bucket_in, id, b"content")
+    work = Behaviour(reads=True, writes=True, row=True)
+    deadly = Behaviour(reads=True, writes=True, row=True, dies_after=step)
+    scene.ledger.send(ids)
+    service = scene.service(work, dict.fromkeys(ids[::2], deadly), prefetch=1)
+    service.start()
+    scene.finish(service, timeout=60 + 10 * KILLS_A_STEP, dies_of=[-signal.SIGKILL])
+    scene.note(f"{service.deaths} deaths; every output has its file and its row")
+    scene.ledger.check()
+    assert service.deaths == KILLS_A_STEP
+    assert scene.files() == {id: b"%d" % id for id in ids}
+    assert scene.rows(database).keys() == set(ids)
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_one_id_segfaults(scene: Scene) -> None:
+    killer = NEIGHBOURS // 2
+    scene.ledger.send(range(killer))
+    scene.ledger.send_doomed([killer], "worker-died")
+    scene.ledger.send(range(killer + 1, NEIGHBOURS))
+    service = scene.service(special={killer: Behaviour(segfaults=True)}, prefetch=PREFETCH)
+    service.start()
+    scene.finish(service, dies_of=[-signal.SIGSEGV])
+    scene.note(f"{service.deaths} deaths, prefetch {PREFETCH}; parked once, no neighbour parked")
+    scene.ledger.check()
+    assert service.deaths == scene.ledger.journal.starts[killer]

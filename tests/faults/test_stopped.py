@@ -1,0 +1,44 @@
+"""The process is asked to end, as every update of a deployment does."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+from typing import NamedTuple
+
+from .plan import Behaviour
+from .scene import Scene
+from .sizes import sized
+
+
+class Restarts(NamedTuple):
+    ids: int
+    restarts: int
+    longest: float  # seconds
+
+
+SIZE = sized(small=Restarts(1_000, 3, 0.5), full=Restarts(10_000, 20, 2.0))
+LONG_JOBS = 100  # one of so many is no short one
+EXIT_SECONDS = 1.0
+
+
+def test_stopped_under_load(scene: Scene) -> None:
+    random = Random(15)
+    jobs = {
+        id: Behaviour(seconds=random.uniform(0, SIZE.longest))
+        for id in range(0, SIZE.ids, LONG_JOBS)
+    }
+    scene.ledger.send(range(SIZE.ids))
+    service = scene.service(Behaviour(seconds=0.001), jobs)
+    service.start()
+    slowest = 0.0
+    for _ in range(SIZE.restarts):
+        scene.wait_for_runs(random.randrange(1, SIZE.ids // (SIZE.restarts + 1)))
+        slowest = max(slowest, service.stop())
+        scene.ledger.fault_ended(time.time())
+        service.start()
+    scene.finish(service, timeout=SIZE.ids / 20)
+    scene.note(f"{SIZE.restarts} restarts, jobs to {SIZE.longest} s; slowest exit {slowest:.1f} s")
+    scene.ledger.check()
+    assert scene.ledger.repeats() == scene.ledger.duplicates() == 0
+    assert slowest <= SIZE.longest + EXIT_SECONDS
