@@ -71,6 +71,7 @@ def test_one_id_segfaults(scene: Scene) -> None:
     scene.ledger.send(range(killer))
     scene.ledger.send_doomed([killer], "worker-died")
     scene.ledger.send(range(killer + 1, NEIGHBOURS))
+    scene.ledger.announce("parked")
     service = scene.service(special={killer: Behaviour(segfaults=True)}, prefetch=PREFETCH)
     service.start()
     scene.finish(service, dies_of=[-signal.SIGSEGV])
