@@ -48,8 +48,9 @@ class Options:
     Attributes:
         prefetch: Messages that RabbitMQ hands over before the first of them is acknowledged
             (1 to 65,535). RabbitMQ's own guide finds 100 to 300 best for short work.
-        heartbeat: Seconds between heartbeats that are offered to RabbitMQ (1 to 3,600). Its guide
-            recommends 5 to 20.
+        heartbeat: Seconds within twice which a connection is given up, by us or by RabbitMQ, when
+            nothing gets through any more (1 to 3,600). RabbitMQ is offered two thirds of it,
+            because it takes up to three times what it is offered; its guide recommends 5 to 20.
         startup_timeout: Seconds for which ``start()`` keeps trying to reach the configuration
             service, RabbitMQ and PostgreSQL before it gives up with an error.
         drain_timeout: Seconds for which a stopping service waits for what is running. Below the

@@ -31,6 +31,7 @@ from ..backoff import pauses
 from ..errors import BrokerAuthenticationError, BrokerError, BrokerUnavailableError
 from ..hotpath import FrameReader, Received
 from .protocol import shorten_utf8
+from .silence import SilenceWatch
 from .stream import StreamConnection
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Server:
         port: TCP port.
         username: The user to log in as.
         password: In the clear; never part of a ``repr``.
-        heartbeat: Seconds between heartbeats to ask for.
+        heartbeat: Seconds; a dead wire is noticed within two of them, from 2 s on.
         reconnect_pause: Seconds before the second attempt; doubles.
         reconnect_pause_limit: Seconds that it grows to.
     """
@@ -92,7 +93,8 @@ class Server:
             port=self.port,
             virtual_host="/",
             credentials=pika.PlainCredentials(self.username, self.password, erase_on_connect=False),
-            heartbeat=self.heartbeat,
+            # RabbitMQ takes two to three of what it is offered until it misses us.
+            heartbeat=max(1, self.heartbeat * 2 // 3),
             blocked_connection_timeout=None,  # an alarm ends when the operator ends it
             socket_timeout=10,
             stack_timeout=15,
@@ -163,6 +165,7 @@ class Link:
         self._on_closed = on_closed
         self._connection: StreamConnection | None = None
         self._channel: Channel | None = None
+        self._silence: SilenceWatch | None = None
         self._ready = False
         self._ready_since = 0.0
         self._closing = False
@@ -228,7 +231,7 @@ class Link:
             connection.close()
         elif at_once or not connection.is_closing:
             # pika cannot close in good order what is still being opened.
-            connection.abandon()
+            connection.abandon("closed by us")
 
     @property
     def _host(self) -> str:
@@ -244,7 +247,17 @@ class Link:
     def _on_connection_open(self, connection: Connection) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        self._silence = SilenceWatch(
+            self._loop,
+            connection.params.heartbeat,
+            lambda: connection.bytes_received,
+            self._on_silence,
+        )
         connection.channel(channel_number=self.CHANNEL, on_open_callback=self._on_channel_open)
+
+    def _on_silence(self) -> None:
+        assert self._connection is not None
+        self._connection.abandon("nothing came in for one and a half heartbeats")
 
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel
@@ -289,6 +302,8 @@ class Link:
             self._listener.on_lost()
 
     def _on_connection_failed(self, _connection: Connection, reason: BaseException) -> None:
+        if self._silence is not None:
+            self._silence.stop()
         self._lose()
         if self._closing:
             self._on_closed()

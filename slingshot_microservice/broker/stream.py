@@ -85,6 +85,6 @@ class StreamConnection(pika.SelectConnection):
         """Send whole frames."""
         self._output_marshaled_frames([data])
 
-    def abandon(self) -> None:
+    def abandon(self, reason: str) -> None:
         """Drop the connection without another word to the broker."""
-        self._terminate_stream(StreamLostError("closed by us"))
+        self._terminate_stream(StreamLostError(reason))
