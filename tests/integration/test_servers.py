@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pika
 import pika.exceptions
 import psycopg2
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from pika.adapters.utils.connection_workflow import AMQPConnectorStackTimeout
 from servers.pass_store import PasswordStore
 from servers.ports import LOOPBACK, free_port, listens, wait_for
 from servers.postgresql import PostgreSQLServer
@@ -81,6 +83,31 @@ def test_rabbitmq_refuses_a_wrong_password(rabbitmq: RabbitMQNode) -> None:
     parameters = pika.ConnectionParameters(rabbitmq.host, rabbitmq.port, credentials=wrong)
     with pytest.raises(pika.exceptions.ProbableAuthenticationError):
         pika.BlockingConnection(parameters)
+
+
+def test_rabbitmq_that_is_paused_answers_nobody(rabbitmq: RabbitMQNode) -> None:
+    parameters = pika.URLParameters(rabbitmq.url)
+    parameters.stack_timeout = 0.5
+    rabbitmq.pause()
+    try:
+        assert listens(rabbitmq.host, rabbitmq.port), "the kernel takes connections for it"
+        with pytest.raises(AMQPConnectorStackTimeout):
+            pika.BlockingConnection(parameters)
+    finally:
+        rabbitmq.resume()
+    wait_for(rabbitmq.answers, what="the node to go on")
+
+
+def test_rabbitmq_logs_what_it_refuses(
+    rabbitmq: RabbitMQNode, queue_name: Callable[..., str]
+) -> None:
+    queue = queue_name()
+    with (
+        pytest.raises(pika.exceptions.ChannelClosedByBroker),
+        rabbitmq.channel() as channel,
+    ):
+        channel.queue_declare(queue, passive=True)
+    wait_for(lambda: queue in rabbitmq.log, what="the refusal in the log")
 
 
 def test_rabbitmq_of_someone_else_is_left_alone(rabbitmq: RabbitMQNode) -> None:

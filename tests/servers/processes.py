@@ -170,6 +170,12 @@ class ServerProcess:
         finally:
             self._make_sure(family)
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the program and to all below it."""
+        for pid in (self.pid, *_descendants(self.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def kill(self) -> None:
         """End the program and all below it with SIGKILL, and wait until they are gone."""
         self._make_sure(_descendants(self.pid))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from .ports import LOOPBACK, free_port, wait_for
+from .ports import LOOPBACK, free_port, listens, wait_for
 from .processes import ServerProcess, ServerUnavailableError, find_program
 from .queues import QueueClient
 
@@ -36,10 +38,28 @@ class RabbitMQNode(QueueClient):
 
     Args:
         url: A broker that runs already, to be used instead. It cannot be started or stopped.
+        address: The loopback address that a node of our own listens on.
+        port: Its TCP port; any that is free by default.
+        beside: A private node to share cookie and port mapper with, so that the two can `join`.
+            It is started first and closed last.
+
+    Attributes:
+        external: Whether the broker ran already.
+        paused: Whether the node is between `pause` and `resume`.
+        opened: When its port was last seen to open, in Unix seconds.
     """
 
-    def __init__(self, url: str = "") -> None:
+    def __init__(
+        self,
+        url: str = "",
+        *,
+        address: str = LOOPBACK,
+        port: int = 0,
+        beside: RabbitMQNode | None = None,
+    ) -> None:
         self.external = bool(url)
+        self.paused = False
+        self.opened = 0.0
         if self.external:
             super().__init__(url)
             return
@@ -47,10 +67,14 @@ class RabbitMQNode(QueueClient):
         self._control = find_program("rabbitmqctl", *_FOLDERS, install=_INSTALL)
         self._epmd = find_program("epmd", install=_INSTALL)
         password = quote(_PASSWORD, safe="")
-        super().__init__(f"amqp://{_USERNAME}:{password}@{LOOPBACK}:{free_port()}/%2F")
+        super().__init__(f"amqp://{_USERNAME}:{password}@{address}:{port or free_port()}/%2F")
         self._temporary = tempfile.TemporaryDirectory(prefix="slingshot-rabbitmq-")
         self._folder = Path(self._temporary.name)
-        self._environment = _environment(self._folder, self.port)
+        self._environment = _environment(self._folder, address, self.port)
+        if beside is not None:
+            shared = ("HOME", "ERL_EPMD_PORT")
+            self._environment |= {name: beside._environment[name] for name in shared}
+        self._is_first = beside is None
         self._port_mapper: ServerProcess | None = None
         self._node: ServerProcess | None = None
 
@@ -74,6 +98,19 @@ class RabbitMQNode(QueueClient):
             self.close()
 
     @property
+    def name(self) -> str:
+        """What the node is called among its kind."""
+        self._refuse_external("named")
+        return self._environment["RABBITMQ_NODENAME"]
+
+    @property
+    def log(self) -> str:
+        """What the node has logged so far, from warnings on."""
+        self._refuse_external("looked into")
+        files = sorted((self._folder / "log").glob("*.log"))
+        return "".join(file.read_text(errors="replace") for file in files)
+
+    @property
     def running(self) -> bool:
         """Whether the node has been started and has not ended."""
         return self.external or (self._node is not None and self._node.running)
@@ -86,11 +123,13 @@ class RabbitMQNode(QueueClient):
         """
         self._refuse_external("started")
         assert not self.running, "the node runs already"
-        if self._port_mapper is None:
+        if self._port_mapper is None and self._is_first:
             self._port_mapper = self._start_port_mapper()
         self._node = ServerProcess(
             [self._server], self._folder / "node.log", environment=self._environment
         )
+        self._node.wait_until(lambda: listens(self.host, self.port), _START_SECONDS)
+        self.opened = time.time()
         self._node.wait_until(self.answers, _START_SECONDS)
 
     def stop(self) -> None:
@@ -104,6 +143,27 @@ class RabbitMQNode(QueueClient):
         self._refuse_external("killed")
         if self._node is not None:
             self._node.kill()
+            self.paused = False
+
+    def pause(self) -> None:
+        """Let the node do nothing at all, as if its wires were cut; `resume` ends it."""
+        self._refuse_external("paused")
+        assert self._node is not None
+        self._node.signal_all(signal.SIGSTOP)
+        self.paused = True
+
+    def resume(self) -> None:
+        """Let the node go on after `pause`."""
+        self._refuse_external("resumed")
+        assert self._node is not None
+        self._node.signal_all(signal.SIGCONT)
+        self.paused = False
+
+    def join(self, other: RabbitMQNode) -> None:
+        """Make one cluster of this running node, which forgets what it has, and another."""
+        self.control("stop_app")
+        self.control("join_cluster", other.name)
+        self.control("start_app")
 
     def restart(self) -> None:
         """Shut the node down in good order, and start it again on the same port and data."""
@@ -174,7 +234,7 @@ class RabbitMQNode(QueueClient):
             )
 
 
-def _environment(folder: Path, port: int) -> dict[str, str]:
+def _environment(folder: Path, address: str, port: int) -> dict[str, str]:
     """Write the node's configuration into ``folder`` and return its environment."""
     (folder / "plugins").write_text("[].\n")
     (folder / "none.conf").touch()
@@ -195,8 +255,8 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
-        "RABBITMQ_NODENAME": f"slingshot-{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+        "RABBITMQ_NODENAME": f"slingshot-{port}-{address.rpartition('.')[2]}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": address,
         "RABBITMQ_NODE_PORT": str(port),
         "RABBITMQ_PID_FILE": str(folder / "pid"),
     }
