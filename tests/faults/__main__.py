@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.machine import describe
 
 from .rows import markdown, merge, put_between_markers, read, write
-from .sizes import ROWS_VARIABLE, SIZE_VARIABLE
+from .sizes import ROWS_VARIABLE, SIZE_VARIABLE, SOAK_VARIABLE
 
 _ROOT = Path(__file__).parents[2]
 _RESULTS = Path(__file__).with_name("results.csv")
@@ -31,7 +31,7 @@ def main() -> int:
     for implementation in arguments.implementations:
         with tempfile.TemporaryDirectory(prefix="slingshot-faults-") as folder:
             rows = Path(folder) / "rows.csv"
-            failed += _run(implementation, arguments.size, arguments.only, rows) != 0
+            failed += _run(implementation, arguments, rows) != 0
             if not arguments.dry_run:
                 _keep(rows)
     return min(failed, 1)
@@ -44,19 +44,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--implementations", nargs="+", choices=[*_HOT_PATHS], default=[*_HOT_PATHS]
     )
+    parser.add_argument("--soak-minutes", metavar="N", help="how long the soak takes")
     parser.add_argument("--dry-run", action="store_true", help="do not keep the results")
     return parser.parse_args()
 
 
-def _run(implementation: str, size: str, only: str, rows: Path) -> int:
+def _run(implementation: str, arguments: argparse.Namespace, rows: Path) -> int:
     environment = {
         **os.environ,
         **_HOT_PATHS[implementation],
-        SIZE_VARIABLE: size,
+        SIZE_VARIABLE: arguments.size,
+        SOAK_VARIABLE: arguments.soak_minutes or "",
         ROWS_VARIABLE: str(rows),
     }
     command = [
-        *(sys.executable, "-m", "pytest", "tests/faults", "-k", only),
+        *(sys.executable, "-m", "pytest", "tests/faults", "-k", arguments.only),
         *("-v", "-o", f"timeout={_SECONDS}"),
     ]
     return subprocess.run(command, cwd=_ROOT, env=environment).returncode

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from servers.proxy import Proxy
 from servers.world import World
 
 from .rows import Row, append
 from .scene import Scene
-from .sizes import ROWS_VARIABLE
+from .sizes import ROWS_VARIABLE, SIZE_VARIABLE
+
+# These take minutes at any size; `make faults` has them.
+collect_ignore = [] if SIZE_VARIABLE in os.environ else ["test_cluster.py", "test_soak.py"]
 
 _ROWS = pytest.StashKey[list[Row]]()
 
@@ -36,6 +40,14 @@ def scene(
         request.config.stash.setdefault(_ROWS, []).append(it.row)
         if path := os.environ.get(ROWS_VARIABLE):
             append(Path(path), it.row)
+
+
+@pytest.fixture
+def proxy(scene: Scene) -> Iterator[Proxy]:
+    """The wire between the service and the broker; the ledger has one of its own."""
+    with Proxy(scene.world.rabbitmq.host, scene.world.rabbitmq.port) as proxy:
+        scene.describe(rabbitmq={"host": proxy.host, "port": proxy.port})
+        yield proxy
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

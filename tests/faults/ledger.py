@@ -91,6 +91,10 @@ class Ledger:
                 self._silent.add(id)
         self._publish(b"%d" % id for id in ids)
 
+    def send_missing(self) -> None:
+        """Send again what is not done, as a sender does whose queue was deleted with all in it."""
+        self._publish(b"%d" % id for id in {*self._missing, *self._silent})
+
     def send_doomed(self, ids: Iterable[int], reason: str) -> None:
         """Send ids that are to be parked for ``reason``, without any output."""
         bodies = [b"%d" % id for id in ids]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
-__all__ = ["FULL", "ROWS_VARIABLE", "SIZE_VARIABLE", "sized"]
+__all__ = ["FULL", "ROWS_VARIABLE", "SIZE_VARIABLE", "SOAK_VARIABLE", "sized"]
 
 SIZE_VARIABLE = "SLINGSHOT_TEST_FAULTS"
 ROWS_VARIABLE = "SLINGSHOT_TEST_FAULTS_ROWS"
 """The CSV file that rows are appended to; without it they are only printed."""
+SOAK_VARIABLE = "SLINGSHOT_TEST_FAULTS_SOAK_MINUTES"
+"""How long the soak takes, where that is not left to the size."""
 
 FULL = os.environ.get(SIZE_VARIABLE) == "full"
 

@@ -1,0 +1,53 @@
+"""The broker goes away, in good order or not, and comes back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from slingshot_microservice.options import Options
+
+from .plan import Behaviour
+from .scene import QUEUE_TYPES, Scene
+from .sizes import sized
+from .waiting import wait_for_runs
+
+RESUME_SECONDS = 5.0  # after the port opens, with the pauses that users get by default
+
+
+class Outages(NamedTuple):
+    ids: int
+    outages: int
+
+
+SIZE = sized(small=Outages(600, 1), full=Outages(20_000, 5))
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+def test_broker(scene: Scene, how: str) -> None:
+    scene.scenario = f"broker {how}"
+    broker, ledger = scene.world.rabbitmq, scene.ledger
+    ledger.send(range(SIZE.ids))
+    defaults = Options()
+    service = scene.service(
+        Behaviour(seconds=0.002),
+        reconnect_pause=defaults.reconnect_pause,
+        reconnect_pause_limit=defaults.reconnect_pause_limit,
+    )
+    service.start()
+    for number in range(SIZE.outages):
+        wait_for_runs(ledger, SIZE.ids * (number + 1) // (SIZE.outages + 1))
+        if how == "killed":
+            broker.kill()
+        else:
+            broker.stop()
+        broker.start()
+        ledger.fault_ended(broker.opened)
+    scene.finish(service, timeout=SIZE.ids / 50)
+    scene.note(f"{SIZE.outages} outages; at work ≤ {RESUME_SECONDS:.0f} s after the port opens")
+    ledger.check()
+    recovery = ledger.recovery_seconds()
+    assert recovery is not None
+    assert recovery <= RESUME_SECONDS

@@ -1,0 +1,90 @@
+"""Nodes of a cluster die and fall silent. Only `make faults` has the time for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import count as counter
+from typing import TYPE_CHECKING
+
+import pytest
+from servers.cluster import RabbitMQCluster
+from servers.rabbitmq import RabbitMQNode
+
+from .plan import Behaviour
+from .scene import Scene
+from .sizes import sized
+from .waiting import pass_time, wait_for_runs
+
+if TYPE_CHECKING:
+    from servers.queues import QueueClient
+
+SECONDS = sized(small=20.0, full=180.0)
+# Longer than it takes the others to miss a leader, and than the client to miss its broker.
+AWAY_SECONDS = 12.0
+HEARTBEAT = 4
+IDS_A_ROUND = 2_000
+BEFORE_THE_FAULT = 200
+JOB = Behaviour(seconds=0.004)
+DRAIN_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RabbitMQCluster]:
+    """Three nodes."""
+    with RabbitMQCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def rabbitmq(cluster: RabbitMQCluster) -> QueueClient:
+    """Whatever node can answer, in the place of the one that other scenarios have."""
+    return cluster
+
+
+@pytest.fixture
+def queue_type() -> str:
+    return "quorum"
+
+
+@pytest.mark.parametrize("how", ["killed", "partitioned"])
+def test_leader(scene: Scene, cluster: RabbitMQCluster, how: str) -> None:
+    scene.scenario = f"leader of three nodes {how}"
+    scene.describe(rabbitmq={"host": list(cluster.hosts)})
+    ledger, ids = scene.ledger, counter()
+    service = scene.service(JOB, heartbeat=HEARTBEAT)
+    service.start()
+    begin, faults = time.monotonic(), 0
+    while time.monotonic() < begin + SECONDS:
+        runs = ledger.runs()
+        ledger.send([next(ids) for _ in range(IDS_A_ROUND)])
+        wait_for_runs(ledger, runs + BEFORE_THE_FAULT)
+        # The one that leads what comes in, and the one that leads what goes out, in turn.
+        leader = cluster.leader((scene.inbound, scene.outbound)[faults % 2])
+        lose(leader, how)
+        ledger.fault_ended(time.time())  # the others are there; nobody waits for this one
+        pass_time(time.monotonic(), AWAY_SECONDS)
+        find(leader)
+        faults += 1
+        for queue in (scene.inbound, scene.outbound):
+            cluster.leader(queue)
+        ledger.wait_until_accounted(DRAIN_SECONDS)
+    scene.finish(service, timeout=DRAIN_SECONDS)
+    scene.note(f"{SECONDS:.0f} s, {faults} times; drained, queues empty at the end")
+    ledger.check()
+
+
+def lose(node: RabbitMQNode, how: str) -> None:
+    """Take a node from the others and from the service."""
+    if how == "killed":
+        node.kill()
+    else:
+        node.pause()
+
+
+def find(node: RabbitMQNode) -> None:
+    """Give it back."""
+    if node.paused:
+        node.resume()
+    else:
+        node.start()

@@ -1,0 +1,87 @@
+"""Queues vanish, or take no more."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from servers.ports import wait_for
+
+from .plan import Behaviour
+from .scene import QUEUE_TYPES, Scene
+from .sizes import sized
+from .waiting import pass_time, wait_for_runs
+
+IDS = sized(small=60, full=1_000)
+DELETIONS = sized(small=2, full=20)
+RESUME_SECONDS = 10.0
+FULL_LENGTH = 10
+FULL_SECONDS = sized(small=2.0, full=20.0)
+# A request is long enough for its predecessor's output to be taken, and the queue deleted.
+UNHURRIED = Behaviour(seconds=0.3)
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_inbound_queue_deleted(scene: Scene) -> None:
+    ledger, broker = scene.ledger, scene.world.rabbitmq
+    ledger.announce("cancelled|deleted")
+    ledger.send(range(IDS))
+    service = scene.service(Behaviour(seconds=0.01))
+    service.start()
+    for number in range(DELETIONS):
+        wait_for_runs(ledger, IDS * (number + 1) // (DELETIONS + 1))
+        broker.delete(scene.inbound)
+        ledger.fault_ended(time.time())
+        wait_for(lambda: broker.exists(scene.inbound), what="the inbound queue")
+        # What the queue held is gone with it; whoever sent it sends it again.
+        ledger.send_missing()
+    scene.finish(service)
+    scene.note(f"{DELETIONS} deletions; what the queue held was sent again")
+    ledger.check()
+    recovery = ledger.recovery_seconds()
+    assert recovery is not None
+    assert recovery <= RESUME_SECONDS
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_outbound_queue_deleted(scene: Scene) -> None:
+    ledger = scene.ledger
+    ledger.send(range(5 * DELETIONS))
+    service = scene.service(UNHURRIED)
+    service.start()
+    for number in range(DELETIONS):
+        done = 2 * (number + 1)
+        wait_for(lambda done=done: has_come(scene, done), what=f"{done} outputs")  # type: ignore[misc]
+        with scene.world.rabbitmq.channel() as channel:
+            held = channel.queue_delete(scene.outbound).method.message_count
+        assert held == 0, "the test threw outputs away"
+    scene.finish(service)
+    scene.note(f"{DELETIONS} deletions")
+    ledger.check()
+
+
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
+def test_outbound_queue_full(scene: Scene) -> None:
+    ledger, broker = scene.ledger, scene.world.rabbitmq
+    broker.delete(scene.outbound)
+    limit = {"x-queue-type": scene.queue_type, "x-max-length": FULL_LENGTH}
+    broker.declare(scene.outbound, arguments={**limit, "x-overflow": "reject-publish"})
+    ledger.announce("cannot be sent")
+    ids = 4 * FULL_LENGTH
+    ledger.send(range(ids))
+    service = scene.service(retry_delays=[0.2, 0.5, 1.0, 5.0], attempts=100)
+    service.start()
+    wait_for(lambda: scene.depth(scene.outbound) >= FULL_LENGTH, what="a full queue")
+    pass_time(time.monotonic(), FULL_SECONDS)
+    waiting = sum(scene.waiting().values()) + broker.unsettled(scene.inbound)
+    ledger.fault_ended(time.time())
+    scene.finish(service)
+    scene.note(f"{ids} outputs for {FULL_LENGTH} places, full for {FULL_SECONDS:.0f} s")
+    ledger.check()
+    assert waiting >= ids - 2 * FULL_LENGTH, "acknowledged what had no home"
+
+
+def has_come(scene: Scene, outputs: int) -> bool:
+    """Collect, and tell whether so many outputs have come."""
+    scene.ledger.collect()
+    return scene.ledger.outputs.total() >= outputs
