@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
@@ -90,9 +90,8 @@ def main() -> None:
     deaths = Deaths(Path(plan.journal), journal)
     deaths.watch()
     work = Work(plan, journal, deaths)
-    # JSON knows no tuples.
-    options = {name: tuple(it) if isinstance(it, list) else it for name, it in plan.options.items()}
-    Microservice(plan.name, plan.config_host, work.process, **options).start()  # type: ignore[arg-type]  # each is checked there
+    options: dict[str, Any] = dict(plan.options)
+    Microservice(plan.name, plan.config_host, work.process, **options).start()
 
 
 if __name__ == "__main__":
