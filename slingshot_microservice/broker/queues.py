@@ -10,9 +10,11 @@ from .protocol import dead_queue_name, retry_queue_name, suspect_queue_name
 __all__ = ["QueueBook", "QueueSpec"]
 
 # Replicated where there is a cluster, because what lies here must be as safe as what came in; and
-# without the limit of deliveries after which RabbitMQ 4 throws a message away.
+# without the limit of deliveries after which RabbitMQ 4 throws a message away. Its own word for "no
+# limit", -1, is taken by RabbitMQ 3 as well, which then throws away what is given back once.
+_NO_LIMIT = 1_000_000_000
 _SAFE: Sequence[Mapping[str, Any]] = (
-    {"x-queue-type": "quorum", "x-delivery-limit": -1},
+    {"x-queue-type": "quorum", "x-delivery-limit": _NO_LIMIT},
     {"x-queue-type": "quorum"},
     {},
 )
