@@ -74,7 +74,8 @@ class Options:
             goes back to its queue where it cannot be put anywhere else; doubles.
         retry_pause_limit: Seconds that this pause grows to.
         reconnect_pause: Seconds before the second attempt to connect to RabbitMQ; doubles.
-        reconnect_pause_limit: Seconds that this pause grows to.
+        reconnect_pause_limit: Seconds that this pause grows to: so long may a broker be back
+            before it is noticed.
         memory_file_limit: Bytes up to which an object that is read stays in memory, and a file
             that is written is sent as one put; larger ones go through a temporary file, and as
             a multipart upload.
@@ -95,7 +96,7 @@ class Options:
     retry_pause: float = 0.5
     retry_pause_limit: float = 30.0
     reconnect_pause: float = 0.5
-    reconnect_pause_limit: float = 30.0
+    reconnect_pause_limit: float = 4.0
     memory_file_limit: int = 8 * 1024 * 1024
 
     def __post_init__(self) -> None:

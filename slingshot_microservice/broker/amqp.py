@@ -31,7 +31,6 @@ from ..backoff import pauses
 from ..errors import BrokerAuthenticationError, BrokerError, BrokerUnavailableError
 from ..hotpath import FrameReader, Received
 from .protocol import shorten_utf8
-from .silence import SilenceWatch
 from .stream import StreamConnection
 
 if TYPE_CHECKING:
@@ -165,7 +164,6 @@ class Link:
         self._on_closed = on_closed
         self._connection: StreamConnection | None = None
         self._channel: Channel | None = None
-        self._silence: SilenceWatch | None = None
         self._ready = False
         self._ready_since = 0.0
         self._closing = False
@@ -247,17 +245,7 @@ class Link:
     def _on_connection_open(self, connection: Connection) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
-        self._silence = SilenceWatch(
-            self._loop,
-            connection.params.heartbeat,
-            lambda: connection.bytes_received,
-            self._on_silence,
-        )
         connection.channel(channel_number=self.CHANNEL, on_open_callback=self._on_channel_open)
-
-    def _on_silence(self) -> None:
-        assert self._connection is not None
-        self._connection.abandon("nothing came in for one and a half heartbeats")
 
     def _on_channel_open(self, channel: Channel) -> None:
         self._channel = channel
@@ -302,8 +290,6 @@ class Link:
             self._listener.on_lost()
 
     def _on_connection_failed(self, _connection: Connection, reason: BaseException) -> None:
-        if self._silence is not None:
-            self._silence.stop()
         self._lose()
         if self._closing:
             self._on_closed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pika
 from pika.adapters.select_connection import IOLoop
@@ -11,6 +12,7 @@ from pika.exceptions import StreamLostError
 
 from ..errors import BrokerError
 from ..hotpath import FrameError, FrameReader, Received
+from .silence import SilenceWatch
 
 __all__ = ["PRIVATE_NAMES", "SUPPORTED_PIKA", "StreamConnection"]
 
@@ -59,15 +61,34 @@ class StreamConnection(pika.SelectConnection):
         on_failed: Callable[[Connection, BaseException], None],
         on_received: Callable[[Received], None],
     ) -> None:
+        self._loop = loop
         self._reader = reader
+        self._report_open = on_open
+        self._report_failure = on_failed
         self._on_received = on_received
+        self._silence: SilenceWatch | None = None
         super().__init__(
             parameters,
-            on_open_callback=on_open,
-            on_open_error_callback=on_failed,
-            on_close_callback=on_failed,
+            on_open_callback=self._note_open,
+            on_open_error_callback=self._note_failure,
+            on_close_callback=self._note_failure,
             custom_ioloop=loop,
         )
+
+    def _note_open(self, connection: Connection) -> None:
+        heartbeat = cast(int, self.params.heartbeat)  # a number by now: both sides have agreed
+        self._silence = SilenceWatch(
+            self._loop, heartbeat, lambda: int(self.bytes_received), self._give_up
+        )
+        self._report_open(connection)
+
+    def _note_failure(self, connection: Connection, reason: BaseException) -> None:
+        if self._silence is not None:
+            self._silence.stop()
+        self._report_failure(connection, reason)
+
+    def _give_up(self) -> None:
+        self.abandon("nothing came in for one and a half heartbeats")
 
     def _on_data_available(self, data_in: bytes) -> None:
         try:

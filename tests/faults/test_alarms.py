@@ -14,7 +14,7 @@ from .sizes import sized
 from .waiting import pass_time, wait_for_log, wait_for_runs
 
 IDS = 600
-SECONDS = sized(small=4.0, full=60.0)
+SECONDS = sized(small=2.5, full=60.0)
 RESUME_SECONDS = 5.0
 IDLE_CPU = 0.05  # of one processor
 IN_HAND = 2  # requests that may begin after the alarm: until the broker says so, and the next

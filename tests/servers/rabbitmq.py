@@ -197,18 +197,21 @@ class RabbitMQNode(QueueClient):
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)} failed: {result.stdout}")
         return result.stdout
 
+    def holdings(self) -> dict[str, int]:
+        """Return how many messages each queue holds, waiting or delivered and not acknowledged."""
+        lines = self.control("list_queues", "--no-table-headers", "name", "messages").splitlines()
+        pairs = (line.rsplit("\t", 1) for line in lines if "\t" in line)
+        return {queue: int(count) for queue, count in pairs}
+
     def unsettled(self, queue: str) -> int:
         """Return how many messages a queue holds, waiting or delivered and not acknowledged.
 
         Those that wait beside it for another try are counted, those that are parked are not.
         """
-        lines = self.control("list_queues", "--no-table-headers", "name", "messages").splitlines()
-        counts = dict(line.rsplit("\t", 1) for line in lines if "\t" in line)
+        counts = self.holdings()
         assert queue in counts, f"there is no queue {queue}"
         beside = (f"{queue}.suspect", f"{queue}.retry.")
-        return sum(
-            int(count) for name, count in counts.items() if name == queue or name.startswith(beside)
-        )
+        return sum(counts[name] for name in counts if name == queue or name.startswith(beside))
 
     def wait_until_empty(self, queue: str, timeout: float = 30.0) -> None:
         """Wait until a queue holds nothing, unacknowledged messages included.
