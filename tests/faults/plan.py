@@ -30,6 +30,7 @@ class Behaviour:
         seconds: How long it takes.
         reads: Whether it reads object ``id`` of the bucket ``in``.
         writes: Whether it writes object ``id`` of the bucket ``out``.
+        copies: Whether it writes there what it has read.
         row: Whether it inserts a row into the table ``runs``.
         outputs: How many ids it yields.
         raises: The name of the exception that it raises in the end; of the builtins, or of
@@ -41,6 +42,7 @@ class Behaviour:
     seconds: float = 0.0
     reads: bool = False
     writes: bool = False
+    copies: bool = False
     row: bool = False
     outputs: int = 1
     raises: str = ""

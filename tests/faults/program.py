@@ -66,6 +66,8 @@ class Work:
             self._deaths.passed("read")
         if behaviour.writes:
             write_file("out", request).write(str(request))
+        if behaviour.copies:
+            write_file("out", request).write(read_file("in", request).read())
         if behaviour.row:
             connection.execute(text("INSERT INTO runs VALUES (:id)"), {"id": request})
         if behaviour.segfaults:
