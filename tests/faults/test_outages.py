@@ -14,7 +14,7 @@ from servers.ports import wait_for
 from servers.sys_map import Answer
 
 from .plan import Behaviour
-from .scene import Scene
+from .scene import QUEUE_TYPES, Scene
 from .service import Service
 from .sizes import sized
 
@@ -61,7 +61,7 @@ def test_object_store_fails_in_a_tenth_of_the_calls(scene: Scene) -> None:
     world = scene.world
     for id in range(FAULTY_IDS):
         world.s3.put(world.bucket_in, id, content_of(id))
-    hang = sized(small=2.0, full=20.0)
+    hang = sized(small=2.0, full=4.0)
     with FaultyHttp(world.s3.port, share=FAULTY_SHARE, hang_seconds=hang) as proxy:
         scene.describe(storage={"host": proxy.endpoint})
         scene.ledger.send(range(FAULTY_IDS))
@@ -78,6 +78,7 @@ def test_object_store_fails_in_a_tenth_of_the_calls(scene: Scene) -> None:
     assert scene.files().keys() == set(range(FAULTY_IDS))
 
 
+@pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_object_store_away(scene: Scene) -> None:
     store = scene.world.s3
     for id in range(AWAY_IDS):
