@@ -21,7 +21,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from .errors import DatabaseError, DatabaseUnavailableError
+from .errors import DatabaseError, DatabaseRefusedError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -142,7 +142,7 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: The database cannot be reached now; worth another attempt.
-            DatabaseError: The database refused, and would again: a wrong password, no such
+            DatabaseRefusedError: The database refused, and would again: a wrong password, no such
                 database, no permission.
         """
         connection = self._connect()
@@ -155,7 +155,7 @@ class Database:
             connection.close()
 
     def is_missed_in(self, error: BaseException) -> bool:
-        """Tell whether an error says that the database is away, or the connection to it lost.
+        """Tell whether an error says that the database is away, lost, or lets nobody in any more.
 
         It may be ours, SQLAlchemy's or psycopg2's. What it was raised from is not looked at.
         """
@@ -168,7 +168,7 @@ class Database:
             return code is None or code.startswith(_LOST_CLASS) or code in _LOST
         if isinstance(error, psycopg2.InterfaceError):
             return self._engine.dialect.is_disconnect(error, None, None)  # type: ignore[arg-type]
-        return isinstance(error, DatabaseUnavailableError)
+        return isinstance(error, (DatabaseRefusedError, DatabaseUnavailableError))
 
     def session(self) -> DatabaseSession:
         """Return a session for one worker; it connects when it is first used."""
@@ -190,7 +190,7 @@ class Database:
         except SQLAlchemyError as error:
             raise _connect_error(error, self._target) from error
         except ValueError:  # without its cause, which holds the password
-            raise DatabaseError(
+            raise DatabaseRefusedError(
                 f"cannot connect to {self._target}: its name, user or password holds a character "
                 f"that cannot be sent; correct the configuration or the secret"
             ) from None
@@ -218,7 +218,7 @@ class DatabaseSession:
 
         Raises:
             DatabaseUnavailableError: There was no connection, and the database cannot be reached.
-            DatabaseError: There was no connection, and the database refused.
+            DatabaseRefusedError: There was no connection, and the database refused.
         """
         connection = self._connection
         if connection is None or connection.closed:
@@ -350,7 +350,8 @@ def _connect_error(error: SQLAlchemyError, target: str) -> DatabaseError:
     reasons = dict.fromkeys(re.findall(r"failed: (?:FATAL: +)?(.+)", text))
     reason = "; ".join(reasons) or _one_line(text)
     if _refused_for_good(_driver_error(error)):
-        return DatabaseError(f"{target} refused the connection: {reason}; correct the settings")
+        message = f"{target} refused the connection: {reason}; correct the settings"
+        return DatabaseRefusedError(message)
     return DatabaseUnavailableError(f"cannot reach {target}: {reason}; is it running?")
 
 

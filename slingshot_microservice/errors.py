@@ -14,6 +14,7 @@
     │   ├── BrokerUnavailableError      RabbitMQ cannot be reached
     │   └── BrokerAuthenticationError   RabbitMQ refused user and password
     ├── DatabaseError                   PostgreSQL refused
+    │   ├── DatabaseRefusedError        PostgreSQL lets nobody in with these settings
     │   └── DatabaseUnavailableError    PostgreSQL cannot be reached
     ├── StorageError                    the object store refused
     │   ├── StorageUnavailableError     the object store cannot be reached
@@ -63,6 +64,7 @@ __all__ = [
     "ConfigurationError",
     "ConfigurationUnavailableError",
     "DatabaseError",
+    "DatabaseRefusedError",
     "DatabaseUnavailableError",
     "DrainTimeoutError",
     "LoadError",
@@ -184,6 +186,10 @@ class DatabaseError(SlingshotError):
     """PostgreSQL refused what was asked of it."""
 
     exit_code = 5
+
+
+class DatabaseRefusedError(DatabaseError):
+    """PostgreSQL lets nobody in with these settings: a wrong password, no such database."""
 
 
 class DatabaseUnavailableError(DatabaseError):

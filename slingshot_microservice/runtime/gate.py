@@ -91,7 +91,7 @@ class Gate:
 
     def succeeded(self, request: int) -> None:
         """Note that ``request`` was processed."""
-        if self._excuses_in_a_row is not None or self._excused:
+        if self._excuses_in_a_row is not None or request in self._excused:
             with self._changed:
                 self._excuses_in_a_row = None
                 self._excused.pop(request, None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,6 +127,28 @@ def test_a_session_that_is_terminated_costs_one_run_and_no_pause(case: Case) -> 
     assert case.rows() == dict.fromkeys(range(COUNT), 1)
     assert case.runs.total() == COUNT + 1
     assert "is away" not in case.log.text
+
+
+def test_a_login_that_is_refused_meanwhile_costs_no_run(case: Case) -> None:
+    world, role = case.world, f"role_{uuid.uuid4().hex}"
+    login = {"database": case.database, "username": role}
+    world.describe("svc", case.inbound, [(True, [case.outbound])], db=login)
+    with world.postgresql.connect(case.database) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD %s", (world.postgresql.password,))
+        cursor.execute(f"GRANT ALL ON rows TO {role}")
+        with case.running():
+            cursor.execute(f"ALTER ROLE {role} NOLOGIN")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (role,)
+            )
+            case.go_on.set()
+            case.wait_until_paused("database")
+            cursor.execute(f"ALTER ROLE {role} LOGIN")
+            case.finish()
+        cursor.execute(f"DROP OWNED BY {role}")
+        cursor.execute(f"DROP ROLE {role}")
+    assert case.rows() == dict.fromkeys(range(COUNT), 1)
+    assert "is not permitted to log in" in case.log.text
 
 
 def test_the_object_store_goes_away_and_comes_back(case: Case) -> None:

@@ -20,7 +20,11 @@ from sqlalchemy.exc import (
 )
 
 from slingshot_microservice.database import Database, DatabaseSession, postgresql_url
-from slingshot_microservice.errors import DatabaseError, DatabaseUnavailableError
+from slingshot_microservice.errors import (
+    DatabaseError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+)
 
 
 @pytest.fixture
@@ -233,6 +237,7 @@ def wrapped(error: Exception, *, invalidated: bool = False) -> OperationalError:
 
 AWAY = {
     "ours": DatabaseUnavailableError("away"),
+    "ours, of a login": DatabaseRefusedError("a wrong password"),
     "found by the driver": coded(None),
     "connection failure": coded("08006"),
     "too many clients": coded("53300"),
