@@ -138,14 +138,10 @@ class WaitingConnection:
 
 
 class WaitingChannel:
-    """A channel of a `WaitingConnection`.
-
-    Attributes:
-        pika: The channel as pika has it, for what needs no answer.
-    """
+    """A channel of a `WaitingConnection`."""
 
     def __init__(self, connection: WaitingConnection, channel: Channel) -> None:
-        self.pika = channel
+        self._pika = channel
         self._connection = connection
         self._closed: BaseException | None = None
         channel.add_on_close_callback(self._on_close)
@@ -154,6 +150,18 @@ class WaitingChannel:
     def is_open(self) -> bool:
         """Whether it can be used."""
         return self._closed is None
+
+    @property
+    def pika(self) -> Channel:
+        """The channel as pika has it, for what needs no answer.
+
+        Raises:
+            ChannelClosedByBroker: The broker has refused what was asked of it.
+            BrokerUnavailableError: The connection was lost.
+        """
+        # It may have been closed by what came in together with messages that are still looked at.
+        self._raise_if_closed()
+        return self._pika
 
     def ask(self, request: Callable[..., object], *arguments: object, **options: object) -> Any:
         """Call a method of the channel, and return the broker's answer to it.
@@ -180,17 +188,21 @@ class WaitingChannel:
             BrokerUnavailableError: The connection was lost.
         """
         done = self._connection.wait(lambda: ready() or self._closed, seconds)
-        if self._closed is not None and not ready():
-            if isinstance(self._closed, ChannelClosedByBroker):
-                raise self._closed
-            raise self._connection.lost(self._closed)
+        if not ready():
+            self._raise_if_closed()
         return done
 
     def close(self) -> None:
         """Close it, if it is open."""
         if self.is_open:
-            self.pika.close()
+            self._pika.close()
             self._connection.wait(lambda: self._closed)
+
+    def _raise_if_closed(self) -> None:
+        if isinstance(self._closed, ChannelClosedByBroker):
+            raise self._closed
+        if self._closed is not None:
+            raise self._connection.lost(self._closed)
 
     def _on_close(self, _channel: object, reason: BaseException) -> None:
         self._closed = reason

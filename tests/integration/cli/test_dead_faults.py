@@ -83,7 +83,8 @@ def test_a_lost_connection_is_one_line_and_loses_nothing(shout: ParkedService) -
     with Command("dead", "replay", "shout", folder=shout.folder) as command:
         _wait_until_it_is_in_the_middle(shout)
         shout.rabbitmq.control("close_all_connections", "gone for a test")
-        assert command.wait() == 3
+        command.wait()
+    assert command.wait() == 3, "\n".join(command.errors)
     (line,) = command.errors
     assert "was lost: 320 CONNECTION_FORCED" in line
     assert "all others stay parked" in line
