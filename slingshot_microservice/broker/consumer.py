@@ -14,6 +14,7 @@ from ..errors import BrokerError
 from ..hotpath import Delivery, FrameWriter, Ledger, RawDelivery, Received
 from .amqp import IOLoop, Link, Timer
 from .declaration import QueueDeclaration
+from .deliverylimit import DeliveryLimitCheck
 from .inhand import InHand, RecentIds
 from .protocol import Batch, shorten_utf8
 from .queues import QueueSpec
@@ -220,6 +221,8 @@ class Consumer:
         self.subscription.wanted = self._started and not (self._cancelled or self._pauses)
 
     def _on_declared(self) -> None:
+        if self._first:
+            DeliveryLimitCheck(self.link.connection, self.inbound)
         self._first = False
         self._declared = True
         self._events.on_declared()
