@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..hotpath import Delivery, Publish
@@ -90,8 +90,10 @@ class LateResults:
         self._count = 0
         self._results: dict[int, Sequence[Publish]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._results)
+    @property
+    def results(self) -> Mapping[int, Sequence[Publish]]:
+        """What is kept, by id; the same object for ever."""
+        return self._results
 
     def put(self, id: int, publishes: Sequence[Publish]) -> None:
         """Keep the outputs of a run of ``id``; of two runs the later one's."""

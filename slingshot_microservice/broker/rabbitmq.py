@@ -123,6 +123,7 @@ class RabbitMQBroker:
         self._open_links = 2
         self._thread = threading.Thread(target=self._run, name=f"{service}-io", daemon=True)
         self._late = LateResults(_LATE_OUTPUTS)
+        self._late_results = self._late.results  # looked at for every message
         self._finished: deque[Finished] = deque()
         self._waking = False
         self._sending = False
@@ -172,7 +173,7 @@ class RabbitMQBroker:
         """Tell whether a delivery is to be processed now; see `Broker.begin`."""
         if epoch != self._consumer.epoch:
             return False
-        if self._late and (publishes := self._late.take(id)) is not None:
+        if self._late_results and (publishes := self._late.take(id)) is not None:
             _log.info("request %d was processed before its channel was lost: settled now", id)
             self.finish(epoch, tag, id, publishes)
             return False

@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..broker.protocol import Broker
 from ..errors import OutputError
 from ..files import ObjectStore, RequestFiles
 from ..hotpath import InvalidOutputError, Publish, RoutingTable
-from ..typing import CaseVariable, Output, ProcessFn, ReadFileFn, StartupFn, WriteFileFn
+from ..typing import CaseVariable, Output, ProcessFn, StartupFn
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine.base import Connection
-
     from ..database import DatabaseSession
 
 __all__ = ["RequestRunner", "Routes"]
@@ -53,7 +50,9 @@ class Routes:
             raise OutputError(str(error)) from None
         finally:
             # A generator that was not exhausted ends now, while its files are still there.
-            getattr(outputs, "close", _nothing)()
+            close = getattr(outputs, "close", None)
+            if close is not None:
+                close()
         for case in unlisted:
             self._note_unlisted(case)
         return publishes
@@ -102,29 +101,31 @@ class RequestRunner:
 
     def run(self, epoch: int, tag: int, request: int) -> None:
         """Take one delivery through all steps; `_steps` says what it raises."""
-        publish = partial(self._broker.finish, epoch, tag, request)
-        self._steps(request, partial(self._process, request), publish)
+        files = RequestFiles(request, self._store, self._resolve_bucket)
+        publishes = self._steps(files, self._process, request)
+        # 5. ids are published; 6. the last confirm acknowledges the message
+        self._broker.finish(epoch, tag, request, publishes)
 
     def run_startup(self, startup: StartupFn) -> None:
         """Take ``startup`` through the same steps; its outputs are safe when this returns."""
-        self._steps(None, startup, self._broker.send)
+        files = RequestFiles(None, self._store, self._resolve_bucket)
+        self._broker.send(self._steps(files, startup))
 
     def _steps(
         self,
-        request: int | None,
-        function: Callable[[ReadFileFn, WriteFileFn, Connection], Iterable[Output] | None],
-        publish: Callable[[list[Publish]], None],
-    ) -> None:
-        """Do what the contract says of one request, in its order.
+        files: RequestFiles,
+        function: Callable[..., Iterable[Output] | None],
+        *arguments: int,
+    ) -> list[Publish]:
+        """Do what the contract says of one request, in its order, and return what to publish.
 
         Raises:
             BaseException: Whatever ``function`` raises, or an error of ours. What was not yet
                 uploaded never is, the transaction is rolled back, and nothing is published.
         """
-        files = RequestFiles(request, self._store, self._resolve_bucket)
         session = self._session
         try:
-            outputs = function(files.read_file, files.write_file, session.connection)
+            outputs = function(*arguments, files.read_file, files.write_file, session.connection)
             publishes = self._routes.plan(outputs)  # 1. the iterable is exhausted
             files.close()  # 2. every file is closed
             files.upload()  # 3. staged files are uploaded, local copies removed
@@ -134,8 +135,4 @@ class RequestRunner:
             raise
         finally:
             files.discard()
-        publish(publishes)  # 5. ids are published; 6. the last confirm acknowledges the message
-
-
-def _nothing() -> None:
-    """Stand in for ``close`` where an iterable has none."""
+        return publishes

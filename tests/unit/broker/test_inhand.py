@@ -37,11 +37,11 @@ def test_the_longest_known_is_forgotten_first() -> None:
 def test_a_late_result_is_given_out_once() -> None:
     late = LateResults(10)
     late.put(7, [(0, 1), (0, 2)])
-    assert late
+    assert late.results
     assert late.take(8) is None
     assert late.take(7) == [(0, 1), (0, 2)]
     assert late.take(7) is None
-    assert not late
+    assert not late.results
 
 
 def test_late_results_are_bounded() -> None:
