@@ -72,7 +72,7 @@ class Deaths:
     def _sent(self, link: Any, data: bytes) -> None:
         if self._finished and data and link._purpose == "publishing":
             # pika writes what it was handed in the loop's next round, and then comes to this.
-            link._loop.call_later(0, lambda: self.passed("publish"))
+            link._loop.add_callback(lambda: self.passed("publish"))
 
     def _sends(self, link: Any, data: bytes) -> None:
         if self._finished and data and link._purpose == "consuming":
