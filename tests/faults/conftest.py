@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +29,14 @@ def queue_type() -> str:
 
 @pytest.fixture
 def scene(
-    request: pytest.FixtureRequest, world: World, tmp_path: Path, queue_type: str
+    request: pytest.FixtureRequest,
+    world: World,
+    tmp_path: Path,
+    queue_type: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> Iterator[Scene]:
     """A fresh scene; whatever the test makes of its row, it is kept."""
+    caplog.set_level(logging.ERROR, logger="pika")  # it warns of each queue that is not there
     words = getattr(request.node, "originalname", request.node.name)
     name = str(words).removeprefix("test_").replace("_", " ")
     it = Scene(world, tmp_path, name, queue_type)

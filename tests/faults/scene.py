@@ -149,7 +149,7 @@ class Scene:
         self.ledger.wait_until_accounted(timeout, lambda: self.revive(service, dies_of))
         for _ in range(_ROUNDS):
             with suppress(TimeoutError):  # what is left then is noted in the end
-                wait_for(lambda: not self.depth(self.inbound), timeout)
+                wait_for(lambda: not any(map(self.depth, self._worked_on)), timeout)
             service.stop()
             # What it had been sent and had not begun is in its queue again.
             if not self.waiting():
@@ -194,10 +194,14 @@ class Scene:
                 channel.queue_delete(queue)
 
     @property
+    def _worked_on(self) -> tuple[str, str]:
+        return self.inbound, f"{self.inbound}.suspect"
+
+    @property
     def _dead(self) -> str:
         return f"{self.inbound}.dead"
 
     def _family(self) -> list[str]:
         """Return the inbound queue and all that may stand beside it."""
         retries = [f"{self.inbound}.retry.{milliseconds}" for milliseconds in _RETRY_STEPS_MS]
-        return [self.inbound, f"{self.inbound}.suspect", self._dead, *retries]
+        return [*self._worked_on, self._dead, *retries]
