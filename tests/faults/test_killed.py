@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ UNDER_LOAD = sized(small=Kills(2_000, 3), full=Kills(100_000, 50))
 KILLS_A_STEP = sized(small=2, full=50)
 AFTER_CONFIRM = ("confirm", "before-ack")
 NEIGHBOURS = sized(small=100, full=1_000)
+KILLERS = sized(small=[10, 11, 60], full=[10, 11, 12, 300, 310, 500, 550, 601, 980, 999])
 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
@@ -81,14 +84,25 @@ def assert_outputs_have_files_and_rows(scene: Scene, database: str) -> None:
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_one_id_segfaults(scene: Scene) -> None:
-    killer = NEIGHBOURS // 2
-    scene.ledger.send(range(killer))
-    scene.ledger.send_doomed([killer], "worker-died")
-    scene.ledger.send(range(killer + 1, NEIGHBOURS))
+    let_some_segfault(scene, [NEIGHBOURS // 2])
+
+
+def test_several_ids_segfault(scene: Scene) -> None:
+    # Neighbours of each other, too: what dies with the one must not be counted against the other.
+    let_some_segfault(scene, KILLERS)
+
+
+def let_some_segfault(scene: Scene, killers: Sequence[int]) -> None:
+    bounds = [-1, *killers, NEIGHBOURS]
+    for before, after in pairwise(bounds):
+        scene.ledger.send(range(before + 1, after))
+        if after in killers:
+            scene.ledger.send_doomed([after], "worker-died")
     scene.ledger.announce("parked")
-    service = scene.service(special={killer: Behaviour(segfaults=True)}, prefetch=PREFETCH)
+    plan = dict.fromkeys(killers, Behaviour(segfaults=True))
+    service = scene.service(special=plan, prefetch=PREFETCH)
     service.start()
-    scene.finish(service, dies_of=[-signal.SIGSEGV])
+    scene.finish(service, timeout=60 + 20 * len(killers), dies_of=[-signal.SIGSEGV])
     scene.note(f"{service.deaths} deaths, prefetch {PREFETCH}; parked once, no neighbour parked")
     scene.ledger.check()
-    assert service.deaths == scene.ledger.journal.starts[killer]
+    assert service.deaths == sum(scene.ledger.journal.starts[killer] for killer in killers)
