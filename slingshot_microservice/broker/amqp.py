@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pika
@@ -44,7 +45,6 @@ __all__ = [
     "Link",
     "LinkListener",
     "Properties",
-    "QueueCount",
     "Server",
     "Timer",
     "decode_properties",
@@ -60,6 +60,7 @@ Properties = pika.BasicProperties
 Timer: TypeAlias = "_Timeout"
 _ACCESS_REFUSED = 403
 _CONNECTION_FORCED = 320
+_CLOSE_SECONDS = 5.0  # for RabbitMQ to answer a close
 _NOT_ALLOWED = 530  # such as a virtual host that does not exist
 
 
@@ -172,6 +173,11 @@ class Link:
         self.last_error = "no answer"
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, with or without its channel."""
+        return self._connection is not None and self._connection.is_open
+
+    @property
     def is_ready(self) -> bool:
         """Whether the channel is open."""
         return self._ready
@@ -213,6 +219,7 @@ class Link:
         if not (self._connection.is_closing or self._connection.is_closed):
             self.last_error = reason
             self._connection.close(_CONNECTION_FORCED, shorten_utf8(reason))
+            self._loop.call_later(_CLOSE_SECONDS, partial(self._abandon, self._connection, reason))
 
     def close(self, *, at_once: bool = False) -> None:
         """Disconnect for good; ``on_closed`` is the end.
@@ -241,6 +248,11 @@ class Link:
 
     def _new_pauses(self) -> Iterator[float]:
         return pauses(self._server.reconnect_pause, self._server.reconnect_pause_limit)
+
+    def _abandon(self, connection: StreamConnection, reason: str) -> None:
+        # A broker that waits for another node answers heartbeats, and nothing else.
+        if not connection.is_closed:
+            connection.abandon(reason)
 
     def _on_connection_open(self, connection: Connection) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -322,30 +334,6 @@ class Link:
             f"RabbitMQ at {', '.join(self._server.hosts)}, port {self._server.port}, cannot be "
             f"reached: {self.last_error}; gave up after {seconds:.0f} s"
         )
-
-
-class QueueCount:
-    """Asks how many consumers a queue has. If the question cannot be asked, nobody is told.
-
-    Args:
-        connection: An open connection.
-        queue: The queue's name.
-        on_answer: Called with the number.
-    """
-
-    def __init__(
-        self, connection: Connection, queue: str, on_answer: Callable[[int], None]
-    ) -> None:
-        self._queue = queue
-        self._on_answer = on_answer
-        connection.channel(on_open_callback=self._ask)
-
-    def _ask(self, channel: Channel) -> None:
-        def take(frame: Any) -> None:
-            channel.close()
-            self._on_answer(frame.method.consumer_count)
-
-        channel.queue_declare(self._queue, passive=True, callback=take)
 
 
 def read_past_pika(*_arguments: object) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
-from .amqp import Connection, IOLoop, QueueCount
+from .amqp import Channel, Connection, IOLoop, Link
 from .consumer import Consumer
 from .publisher import Publisher
 from .subscription import SubscriptionState
@@ -16,7 +18,10 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
 _CONSUMER_SECONDS = 30.0  # between two questions whether RabbitMQ knows of a consumer
-_ANSWER_SECONDS = 30.0  # for RabbitMQ to start or end one
+# For an answer of RabbitMQ's. It owes none for a minute where a consumer of a quorum queue was
+# asked for just when the queue's leader was lost; asked again, it answers at once.
+_ANSWER_SECONDS = 10.0
+_DECLARATION_SECONDS = 30.0  # of all queues, one after another
 
 
 class Watch:
@@ -51,8 +56,8 @@ class Watch:
         self._warn_after = consumer_timeout / 2
         self._consumer_timeout = consumer_timeout
         self._warned = False
-        self._state = SubscriptionState.IDLE
-        self._state_since = 0.0
+        self._consumer_waits = _Wait()
+        self._publisher_waits = _Wait()
         self._asked = 0.0
 
     def start(self) -> None:
@@ -62,20 +67,26 @@ class Watch:
     def _look(self) -> None:
         now = time.monotonic()
         self._look_at_consumer(now)
-        self._look_at_publisher()
+        self._look_at_publisher(now)
         self._look_at_requests()
         self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _look_at_consumer(self, now: float) -> None:
-        state = self._consumer.subscription.state
-        if state is not self._state:
-            self._state, self._state_since = state, now
-        changing = state in (SubscriptionState.STARTING, SubscriptionState.STOPPING)
-        if changing and now - self._state_since > _ANSWER_SECONDS:
-            self._consumer.link.restart(f"RabbitMQ does not answer: {state.value}")
-        elif state is SubscriptionState.CONSUMING and now - self._asked > _CONSUMER_SECONDS:
-            self._asked = now
-            self._ask(self._consumer.link.connection)
+        consumer, link = self._consumer, self._consumer.link
+        state, waits = consumer.subscription.state, self._consumer_waits
+        wanted = consumer.subscription.wanted
+        goal = SubscriptionState.CONSUMING if wanted else SubscriptionState.IDLE
+        if link.is_ready and not consumer.is_declared:
+            waits.check(link, "asked for its queues", now, _DECLARATION_SECONDS)
+        elif link.is_ready and state is not goal:
+            waits.check(link, state.value, now)
+        elif link.is_connected and not link.is_ready:
+            waits.check(link, "asked for a channel", now)
+        else:
+            waits.end()
+            if state is SubscriptionState.CONSUMING and now - self._asked > _CONSUMER_SECONDS:
+                self._asked = now
+                self._ask(link.connection)
 
     def _ask(self, connection: Connection) -> None:
         epoch = self._consumer.epoch
@@ -85,12 +96,16 @@ class Watch:
             if not consumers and consuming and epoch == self._consumer.epoch:
                 self._consumer.link.restart("RabbitMQ knows of no consumer on the queue")
 
-        QueueCount(connection, self._consumer.inbound, check)
+        _ConsumerCount(connection, self._consumer.inbound, check)
 
-    def _look_at_publisher(self) -> None:
-        seconds = self._publisher.unanswered_seconds
+    def _look_at_publisher(self, now: float) -> None:
+        link, seconds = self._publisher.link, self._publisher.unanswered_seconds
         if seconds > self._confirm_timeout:
-            self._publisher.link.restart(f"no confirm for {seconds:.0f} s (option confirm_timeout)")
+            link.restart(f"no confirm for {seconds:.0f} s (option confirm_timeout)")
+        elif link.is_connected and not self._publisher.is_ready:
+            self._publisher_waits.check(link, "asked for a channel with confirms", now)
+        else:
+            self._publisher_waits.end()
 
     def _look_at_requests(self) -> None:
         seconds = self._consumer.in_hand.seconds
@@ -104,3 +119,41 @@ class Watch:
                 seconds,
                 self._consumer_timeout,
             )
+
+
+class _Wait:
+    """Waiting for an answer, which is not to be for ever."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._since = 0.0
+
+    def check(self, link: Link, what: str, now: float, limit: float = _ANSWER_SECONDS) -> None:
+        """Note what is waited for; when that has been the same for too long, connect again."""
+        if what != self._what:
+            self._what, self._since = what, now
+        elif now - self._since > limit:
+            self.end()
+            link.restart(f"RabbitMQ does not answer: {what}")
+
+    def end(self) -> None:
+        """Note that nothing is waited for."""
+        self._what = ""
+
+
+class _ConsumerCount:
+    """Asks how many consumers a queue has. If the question cannot be asked, nobody is told."""
+
+    def __init__(
+        self, connection: Connection, queue: str, on_answer: Callable[[int], None]
+    ) -> None:
+        self._queue = queue
+        self._on_answer = on_answer
+        connection.channel(on_open_callback=self._ask)
+
+    def _ask(self, channel: Channel) -> None:
+        def take(frame: Any) -> None:
+            channel.close()
+            self._on_answer(frame.method.consumer_count)
+
+        channel.queue_declare(self._queue, passive=True, callback=take)

@@ -1,0 +1,145 @@
+"""A connection that RabbitMQ keeps up and does nothing on is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from slingshot_microservice.broker.subscription import SubscriptionState as State
+from slingshot_microservice.broker.watch import Watch
+
+CONFIRM_TIMEOUT = 60.0
+CONSUMER_TIMEOUT = 1_800.0
+LOOK = 5.0
+
+
+class Link:
+    """A link in a state that a test sets; notes why it was to be made anew."""
+
+    def __init__(self) -> None:
+        self.is_connected = self.is_ready = True
+        self.connection = SimpleNamespace(channel=lambda on_open_callback: None)
+        self.restarts: list[str] = []
+
+    def restart(self, reason: str) -> None:
+        self.restarts.append(reason)
+
+
+class Scene:
+    """A loop whose time is told, and both sides as the watch sees them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self._next: Callable[[], None] | None = None
+        self.consumer = SimpleNamespace(
+            link=Link(),
+            is_declared=True,
+            inbound="in",
+            epoch=1,
+            subscription=SimpleNamespace(state=State.CONSUMING, wanted=True),
+            in_hand=SimpleNamespace(seconds=0.0),
+        )
+        self.publisher = SimpleNamespace(link=Link(), is_ready=True, unanswered_seconds=0.0)
+        monkeypatch.setattr(f"{Watch.__module__}.time.monotonic", lambda: self.now)
+        Watch(
+            cast(Any, self),
+            cast(Any, self.consumer),
+            cast(Any, self.publisher),
+            confirm_timeout=CONFIRM_TIMEOUT,
+            consumer_timeout=CONSUMER_TIMEOUT,
+        ).start()
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        assert delay == LOOK
+        self._next = callback
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        for _ in range(int(seconds / LOOK)):
+            self.now += LOOK
+            assert self._next is not None
+            self._next()
+
+    @property
+    def restarts(self) -> tuple[list[str], list[str]]:
+        """Why the consuming link was to be made anew, and why the publishing one."""
+        return self.consumer.link.restarts, self.publisher.link.restarts
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(monkeypatch)
+
+
+def test_what_works_is_left_alone(scene: Scene) -> None:
+    scene.run(3_600)
+    assert scene.restarts == ([], [])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("state", list(State))
+def test_a_consumer_that_is_not_as_it_should_be_is_waited_for_with_a_bound(
+    scene: Scene, state: State, wanted: bool
+) -> None:
+    scene.consumer.subscription.state = state
+    scene.consumer.subscription.wanted = wanted
+    scene.run(20)
+    as_wanted = state is (State.CONSUMING if wanted else State.IDLE)
+    reasons = [] if as_wanted else [f"RabbitMQ does not answer: {state.value}"]
+    assert scene.restarts == (reasons, [])
+
+
+def test_an_answer_that_comes_in_time_is_enough(scene: Scene) -> None:
+    for _ in range(100):
+        scene.consumer.subscription.state = State.STARTING
+        scene.run(10)
+        scene.consumer.subscription.state = State.CONSUMING
+        scene.run(5)
+    assert scene.restarts == ([], [])
+
+
+def test_queues_may_take_longer_to_declare_but_not_for_ever(scene: Scene) -> None:
+    scene.consumer.is_declared = False
+    scene.consumer.subscription.state = State.IDLE
+    scene.run(30)
+    assert scene.restarts == ([], [])
+    scene.run(10)
+    assert scene.restarts == (["RabbitMQ does not answer: asked for its queues"], [])
+
+
+def test_a_channel_that_is_never_opened_is_given_up(scene: Scene) -> None:
+    scene.consumer.link.is_ready = scene.publisher.link.is_ready = False
+    scene.publisher.is_ready = False
+    scene.run(20)
+    assert scene.restarts == (
+        ["RabbitMQ does not answer: asked for a channel"],
+        ["RabbitMQ does not answer: asked for a channel with confirms"],
+    )
+
+
+def test_while_there_is_no_connection_there_is_nothing_to_wait_for(scene: Scene) -> None:
+    for link in (scene.consumer.link, scene.publisher.link):
+        link.is_connected = link.is_ready = False
+    scene.consumer.is_declared = scene.publisher.is_ready = False
+    scene.run(3_600)
+    assert scene.restarts == ([], [])
+
+
+def test_confirms_that_do_not_come_are_a_lost_connection(scene: Scene) -> None:
+    scene.publisher.unanswered_seconds = CONFIRM_TIMEOUT + 1
+    scene.run(LOOK)
+    assert scene.restarts == ([], ["no confirm for 61 s (option confirm_timeout)"])
+
+
+def test_a_long_request_is_warned_of_once(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.consumer.in_hand.seconds = CONSUMER_TIMEOUT / 2
+    scene.run(60)
+    assert caplog.text.count("option consumer_timeout") == 1
+    scene.consumer.in_hand.seconds = 0
+    scene.run(LOOK)
+    scene.consumer.in_hand.seconds = CONSUMER_TIMEOUT
+    scene.run(60)
+    assert caplog.text.count("option consumer_timeout") == 2
