@@ -12,6 +12,7 @@ from types import TracebackType
 
 from ..errors import BrokerError
 from .amqp import ChannelClosedByBroker, Server, describe
+from .holdings import Holdings
 from .parked_walk import ParkedWalk
 from .protocol import dead_queue_name
 from .waiting import WaitingConnection
@@ -68,22 +69,24 @@ class ParkedQueue:
             BrokerError: RabbitMQ refused, or the connection was lost.
         """
         try:
-            with ParkedWalk(
-                self._connection.channel(), self.name, self.inbound, self._count()
-            ) as walk:
+            messages, consumers = self._look()
+            channel, looking = self._connection.channel(), self._connection.channel()
+            holdings = Holdings(channel, looking, self.name, consumers)
+            with ParkedWalk(channel, self.name, self.inbound, holdings, messages) as walk:
                 yield walk
         except ChannelClosedByBroker as error:
             place = self._connection.place
             raise BrokerError(f"{place}, queue {self.name!r}: {describe(error)}") from error
 
-    def _count(self) -> int:
+    def _look(self) -> tuple[int, int]:
+        """Return how many messages wait, and how many consumers there are."""
         channel = self._connection.channel()
         try:
             found = channel.ask(channel.pika.queue_declare, self.name, passive=True)
         except ChannelClosedByBroker as error:
             if error.reply_code != _NOT_FOUND:
                 raise
-            return 0
+            return 0, 0
         channel.close()
         if found.consumer_count:
             _log.warning(
@@ -91,5 +94,4 @@ class ParkedQueue:
                 self.name,
                 found.consumer_count,
             )
-        count: int = found.message_count
-        return count
+        return found.message_count, found.consumer_count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any
 
 from ..errors import BrokerError
 from .amqp import Properties
+from .holdings import Holdings
 from .outbox import Outbox
 from .parked_message import ParkedMessage, original_properties, uncounted_properties
 from .waiting import WaitingChannel
@@ -20,7 +20,6 @@ _FIRST_WINDOW = 16  # messages; few, because nothing is known of their size yet
 _WINDOW = 500  # messages
 _WINDOW_BYTES = 16 * 1024 * 1024
 _GROWTH = 4
-_STEP = 32  # messages
 _LOOK_SECONDS = 1.0
 _PATIENCE_LOOKS = 30
 # RabbitMQ 4 drops a message that a quorum queue has had back more than 20 times, by default.
@@ -38,6 +37,7 @@ class ParkedWalk:
         channel: An open channel for this walk alone.
         queue: The queue's name.
         inbound: The name of the queue that `replay` sends to.
+        holdings: Those of the channel.
         count: How many messages to take at most, so that what is parked meanwhile does not make
             the walk endless.
 
@@ -46,13 +46,16 @@ class ParkedWalk:
         taken_out: How many messages were removed for good, by `remove` and by `replay`.
     """
 
-    def __init__(self, channel: WaitingChannel, queue: str, inbound: str, count: int) -> None:
+    def __init__(
+        self, channel: WaitingChannel, queue: str, inbound: str, holdings: Holdings, count: int
+    ) -> None:
         self.count = count
         self.taken_out = 0
         self._channel = channel
         self._queue = queue
         self._inbound = inbound
         self._outbox = Outbox(channel)
+        self._holdings = holdings
         self._consumer = ""
         self._expected = 0  # what will have been received when this window is complete
         self._received = 0
@@ -60,7 +63,6 @@ class ParkedWalk:
         self._bytes = 0
         self._arrived: deque[ParkedMessage] = deque()
         self._worn: list[ParkedMessage] = []
-        self._steps: list[tuple[int, int]] = []
         self._removed: set[int] = set()
         self._replayed: set[int] = set()
 
@@ -106,37 +108,8 @@ class ParkedWalk:
         try:
             self._close_window()
         finally:
-            if self._channel.is_open:
-                self._give_back()
-                self._channel.close()
-
-    def _give_back(self) -> None:
-        """Put all that was taken and not removed back to its place.
-
-        Closing the channel would do it too, but counts as a failure of each message in a quorum
-        queue. And of many, or of several consumers', at once a quorum queue forgets the order:
-        so it gets few, and the next ones when those are there.
-        """
-        channel, in_order = self._channel, bool(self._steps)
-        depth = self._depth() if in_order else 0
-        for tag, count in self._steps:
-            channel.pika.basic_nack(tag, multiple=True, requeue=True)
-            depth += count
-            in_order = in_order and self._reaches(depth)
-        channel.pika.basic_nack(0, multiple=True, requeue=True)  # what has not been settled
-
-    def _reaches(self, depth: int) -> bool:
-        """Wait a little until so many messages are in the queue; others may take them."""
-        deadline = time.monotonic() + _LOOK_SECONDS
-        while self._depth() < depth:
-            if time.monotonic() > deadline:
-                return False
-        return True
-
-    def _depth(self) -> int:
-        found = self._channel.ask(self._channel.pika.queue_declare, self._queue, passive=True)
-        count: int = found.message_count
-        return count
+            if self._received and self._channel.is_open:
+                self._holdings.give_back()
 
     def _open_window(self, size: int) -> None:
         self._bytes = 0
@@ -165,7 +138,8 @@ class ParkedWalk:
             if channel.wait(lambda: self._received > before, _LOOK_SECONDS):
                 return True
             # What came to us before the answer to this has been counted when it is here.
-            left = self._depth()
+            found = channel.ask(channel.pika.queue_declare, self._queue, passive=True)
+            left = found.message_count
             if self._received > before or not left:
                 return self._received > before
         raise BrokerError(
@@ -207,9 +181,8 @@ class ParkedWalk:
                 self._channel.pika.basic_ack(tag)
             else:
                 kept.append(tag)
-        for step in (kept[start : start + _STEP] for start in range(0, len(kept), _STEP)):
-            self._steps.append((step[-1], len(step)))
         self.taken_out += len(self._removed | safe & self._replayed)
         self._removed, self._replayed = set(), set()
+        self._holdings.keep(kept)
         if settled.problem:
             raise BrokerError(settled.problem)

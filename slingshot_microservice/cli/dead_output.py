@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,21 +12,20 @@ from datetime import datetime, timezone
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from ..broker.parked_message import ParkedMessage
 
 __all__ = ["JsonLines", "Rows", "body_in_short", "printable", "progress", "show"]
 
-_PAGE_ROWS = 100
-_PIPE_COLUMNS = 400  # nothing is wrapped where no person reads
 _BODY_CHARACTERS = 24  # what an id has at most, and a little
 _ERROR_CHARACTERS = 120
+_ERROR_CHARACTERS_MIN = 20
 _SERVICE_CHARACTERS = 40
 _HEX_WIDTH = 16  # bytes a line
 _HEX_BYTES = 1024
 _MANY = 200  # messages, from which on a progress bar is worth its flicker
-_COLUMNS = {"": 6, "id or body": 24, "reason": 12, "runs": 4, "first": 20, "last": 20}
+_HEADER = ("", "id or body", "reason", "runs", "first", "last", "service", "error")
+_ROW = "{:>6}  {:<24}  {:<12}  {:>4}  {:<20}  {:<20}  {:<12}  {}"
 _SHOWN_HEADERS = {
     f"slingshot-{name}"
     for name in (
@@ -50,21 +50,22 @@ def body_in_short(message: ParkedMessage) -> str:
 
 
 class Rows:
-    """Prints a table in pages, so that it may be as long as it likes."""
+    """Prints a table whose columns are as wide as is usual, so that no row has to wait."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
-        width = None if self._terminal else _PIPE_COLUMNS
-        self._console = Console(markup=False, highlight=False, emoji=False, width=width)
-        self._table: Table | None = None
-        self._header = True
+        self._empty = True
+        self._error_characters = _ERROR_CHARACTERS
+        if sys.stdout.isatty():
+            left = shutil.get_terminal_size().columns - len(_ROW.format(*_HEADER[:-1], ""))
+            self._error_characters = max(_ERROR_CHARACTERS_MIN, left)
 
     def add(self, message: ParkedMessage) -> None:
-        """Add a row."""
-        if self._table is None:
-            self._table = self._new_table()
+        """Print a row."""
+        if self._empty:
+            self._empty = False
+            self._write(*_HEADER)
         error = ": ".join(filter(None, (message.text("error-type"), message.text("error"))))
-        self._table.add_row(
+        self._write(
             f"@{message.position}",
             body_in_short(message),
             message.reason,
@@ -72,32 +73,15 @@ class Rows:
             _time(message.number("first-time")),
             _time(message.number("last-time")),
             _shorten(printable(message.text("service")), _SERVICE_CHARACTERS),
-            _shorten(printable(error), _ERROR_CHARACTERS),
+            _shorten(printable(error), self._error_characters),
         )
-        if self._table.row_count == _PAGE_ROWS:
-            self.flush()
 
     def flush(self) -> None:
-        """Print what was added."""
-        if self._table is None:
-            return
-        with self._console.capture() as captured:
-            self._console.print(self._table)
-        for line in captured.get().splitlines():
-            sys.stdout.write(f"{line.rstrip()}\n")
+        """Let go of what was printed."""
         sys.stdout.flush()
-        self._table, self._header = None, False
 
-    def _new_table(self) -> Table:
-        table = Table(box=None, show_header=self._header, padding=(0, 2, 0, 0))
-        for name, width in _COLUMNS.items():
-            right = name in ("", "runs")
-            table.add_column(
-                name, min_width=width, overflow="fold", justify="right" if right else "left"
-            )
-        table.add_column("service", overflow="fold")
-        table.add_column("error", overflow="fold")
-        return table
+    def _write(self, *cells: str) -> None:
+        sys.stdout.write(f"{_ROW.format(*cells).rstrip()}\n")
 
 
 class JsonLines:
@@ -108,7 +92,7 @@ class JsonLines:
         sys.stdout.write(f"{json.dumps(_fields(message))}\n")
 
     def flush(self) -> None:
-        """Let go of what was added."""
+        """Let go of what was printed."""
         sys.stdout.flush()
 
 
