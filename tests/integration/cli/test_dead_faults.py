@@ -10,13 +10,18 @@ from servers.command_line import Command
 from servers.parked import ParkedService
 from servers.ports import wait_for
 
-_MANY = 20_000
+_MANY = 10_000
 _ENOUGH = 1_000  # messages that are through when it happens
 _WINDOW = 500  # messages that may be sent a second time
 
 
-def _park_many(shout: ParkedService) -> None:
+@pytest.fixture(params=["classic", "quorum"])
+def full(request: pytest.FixtureRequest, shout: ParkedService) -> ParkedService:
+    """The service, with many parked messages in a queue of either type."""
+    shout.rabbitmq.delete(shout.dead)
+    shout.rabbitmq.declare(shout.dead, arguments={"x-queue-type": request.param})
     shout.park(*(b"%d" % id for id in range(_MANY)))
+    return shout
 
 
 def _wait_until_it_is_in_the_middle(shout: ParkedService) -> None:
@@ -39,53 +44,41 @@ def _repeated(shout: ParkedService) -> int:
     return (sent + kept).total() - _MANY
 
 
-def test_a_kill_loses_nothing_and_repeats_one_window(shout: ParkedService) -> None:
-    _park_many(shout)
-    with Command("dead", "replay", "shout", folder=shout.folder) as command:
-        _wait_until_it_is_in_the_middle(shout)
+def test_a_kill_loses_nothing_and_repeats_one_window(full: ParkedService) -> None:
+    with Command("dead", "replay", "shout", folder=full.folder) as command:
+        _wait_until_it_is_in_the_middle(full)
         command.signal(signal.SIGKILL)
         assert command.wait() == -signal.SIGKILL
-    assert shout.rabbitmq.depth(shout.inbound) < _MANY
-    assert _repeated(shout) <= _WINDOW
+    _wait_until_nobody_holds(full)
+    assert full.rabbitmq.depth(full.dead) > 0
 
+    assert full.run("replay", "shout").wait() == 0
 
-def test_what_was_killed_can_be_finished(shout: ParkedService) -> None:
-    _park_many(shout)
-    with Command("dead", "replay", "shout", folder=shout.folder) as command:
-        _wait_until_it_is_in_the_middle(shout)
-        command.signal(signal.SIGKILL)
-        command.wait()
-    _wait_until_nobody_holds(shout)
-    assert shout.run("replay", "shout").wait() == 0
-    assert shout.rabbitmq.depth(shout.dead) == 0
-    assert _repeated(shout) <= _WINDOW
+    assert full.rabbitmq.depth(full.dead) == 0
+    assert _repeated(full) <= _WINDOW
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_without_a_repetition(
-    number: signal.Signals, shout: ParkedService
-) -> None:
-    _park_many(shout)
-    with Command("dead", "replay", "shout", folder=shout.folder) as command:
-        _wait_until_it_is_in_the_middle(shout)
+def test_a_signal_ends_it_without_a_repetition(number: signal.Signals, full: ParkedService) -> None:
+    with Command("dead", "replay", "shout", folder=full.folder) as command:
+        _wait_until_it_is_in_the_middle(full)
         command.signal(number)
         assert command.wait() == 130
         (line,) = command.output
     assert command.errors == []
-    sent = shout.rabbitmq.depth(shout.inbound)
-    assert line == f"{sent:,} of {_MANY:,} messages parked in '{shout.dead}' replayed"
+    sent = full.rabbitmq.depth(full.inbound)
+    assert line == f"{sent:,} of {_MANY:,} messages parked in '{full.dead}' replayed"
     assert sent < _MANY
-    assert _repeated(shout) == 0
+    assert _repeated(full) == 0
 
 
-def test_a_lost_connection_is_one_line_and_loses_nothing(shout: ParkedService) -> None:
-    _park_many(shout)
-    with Command("dead", "replay", "shout", folder=shout.folder) as command:
-        _wait_until_it_is_in_the_middle(shout)
-        shout.rabbitmq.control("close_all_connections", "gone for a test")
+def test_a_lost_connection_is_one_line_and_loses_nothing(full: ParkedService) -> None:
+    with Command("dead", "replay", "shout", folder=full.folder) as command:
+        _wait_until_it_is_in_the_middle(full)
+        full.rabbitmq.control("close_all_connections", "gone for a test")
         command.wait()
     assert command.wait() == 3, "\n".join(command.errors)
     (line,) = command.errors
     assert "was lost: 320 CONNECTION_FORCED" in line
     assert "all others stay parked" in line
-    assert _repeated(shout) <= _WINDOW
+    assert _repeated(full) <= _WINDOW
