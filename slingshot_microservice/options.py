@@ -102,6 +102,12 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check(field.name, getattr(self, field.name), called=f"option {field.name}")
+        if self.confirm_timeout <= self.heartbeat:
+            # A lost connection is the heartbeat's to notice; this is for one that only seems well.
+            raise OptionError(
+                f"option confirm_timeout is {self.confirm_timeout!r}; expected more than the "
+                f"heartbeat, which is {self.heartbeat!r}"
+            )
 
     @classmethod
     def gather(

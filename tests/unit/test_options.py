@@ -49,9 +49,10 @@ def test_the_drain_ends_before_kubernetes_kills() -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 def test_each_has_an_argument_and_a_variable(name: str) -> None:
     variable = f"SLINGSHOT_{name.upper()}"
-    assert getattr(gather({name: 7}), name) == 7
-    assert getattr(gather({}, {variable: "8"}), name) == 8
-    assert getattr(gather({name: 7}, {variable: "8"}), name) == 7, "code wins"
+    beat = {} if name == "heartbeat" else {"heartbeat": 1}
+    assert getattr(gather({name: 7, **beat}), name) == 7
+    assert getattr(gather(beat, {variable: "8"}), name) == 8
+    assert getattr(gather({name: 7, **beat}, {variable: "8"}), name) == 7, "code wins"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,6 +162,12 @@ def test_a_wrong_value_is_refused_and_named(name: str, value: object, expected: 
 )
 def test_a_wrong_variable_is_refused_and_named(variable: str, text: str, message: str) -> None:
     assert refusal({}, {variable: text}) == message
+
+
+def test_confirms_are_waited_for_longer_than_heartbeats() -> None:
+    assert refusal({"confirm_timeout": 15, "heartbeat": 15}) == (
+        "option confirm_timeout is 15; expected more than the heartbeat, which is 15"
+    )
 
 
 def test_options_do_not_change() -> None:
