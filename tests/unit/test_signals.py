@@ -18,6 +18,7 @@ BOUND = 20.0  # seconds after which waiting has failed
 @pytest.fixture
 def heard() -> Iterator[list[int]]:
     """What a handler of the program's own has heard."""
+    faulthandler.unregister(signal.SIGUSR1)  # should another test have left it
     numbers: list[int] = []
     previous = signal.signal(signal.SIGUSR1, lambda number, _frame: numbers.append(number))
     yield numbers
