@@ -19,7 +19,7 @@ from slingshot_microservice.errors import (
     DatabaseUnavailableError,
     StorageUnavailableError,
 )
-from slingshot_microservice.hotpath import Publish
+from slingshot_microservice.hotpath import Delivery, Publish
 
 __all__ = [
     "Journal",
@@ -169,7 +169,7 @@ class RecordingBroker:
         """Give out the next batch."""
         return self._batches.popleft() if self._batches else None
 
-    def begin(self, epoch: int, tag: int, id: int) -> bool:
+    def begin(self, epoch: int, delivery: Delivery) -> bool:
         """Only deliveries of one epoch are."""
         return epoch == self.epoch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -79,32 +80,50 @@ class RecentIds:
 class LateResults:
     """Outputs of runs that outlasted their channel, until their messages come again.
 
-    Safe to use from several threads, because each step is one operation on a dict.
+    That is at once: the message is waiting already, or goes to the first who consumes. What does
+    not come soon was given to somebody else, and another message may have the same id.
 
     Args:
         limit: Outputs to keep; a run that brings more than fit is repeated.
+        seconds: For how long to keep them.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, seconds: float) -> None:
         self._limit = limit
+        self._seconds = seconds
         self._count = 0
-        self._results: dict[int, Sequence[Publish]] = {}
+        self._results: dict[int, tuple[float, Sequence[Publish]]] = {}
+        self._lock = threading.Lock()
 
     @property
-    def results(self) -> Mapping[int, Sequence[Publish]]:
+    def results(self) -> Mapping[int, object]:
         """What is kept, by id; the same object for ever."""
         return self._results
 
     def put(self, id: int, publishes: Sequence[Publish]) -> None:
         """Keep the outputs of a run of ``id``; of two runs the later one's."""
-        self.take(id)
-        if self._count + len(publishes) + 1 <= self._limit:
-            self._count += len(publishes) + 1
-            self._results[id] = publishes
+        with self._lock:
+            self._drop(id)
+            self._drop_old()
+            if self._count + len(publishes) + 1 <= self._limit:
+                self._count += len(publishes) + 1
+                self._results[id] = time.monotonic(), publishes
 
     def take(self, id: int) -> Sequence[Publish] | None:
-        """Return the outputs of a run of ``id``, once; None if there was none."""
-        publishes = self._results.pop(id, None)
+        """Return the outputs of a run of ``id``, once; None if there was none lately."""
+        with self._lock:
+            self._drop_old()
+            return self._drop(id)
+
+    def _drop(self, id: int) -> Sequence[Publish] | None:
+        _, publishes = self._results.pop(id, (0.0, None))
         if publishes is not None:
             self._count -= len(publishes) + 1
         return publishes
+
+    def _drop_old(self) -> None:
+        oldest = time.monotonic() - self._seconds
+        for id, (since, _) in list(self._results.items()):  # in the order in which they were put
+            if since >= oldest:
+                break
+            self._drop(id)

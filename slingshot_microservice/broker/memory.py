@@ -184,7 +184,7 @@ class MemoryBroker:
             if deliveries:
                 return Batch(_EPOCH, deliveries)
 
-    def begin(self, epoch: int, tag: int, id: int) -> bool:
+    def begin(self, epoch: int, delivery: Delivery) -> bool:
         """Memory does not take deliveries away; see `Broker.begin`."""
         return True
 

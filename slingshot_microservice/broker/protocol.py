@@ -122,7 +122,7 @@ class Broker(Protocol):
         """Wait for deliveries. None means that there will be no more."""
         ...
 
-    def begin(self, epoch: int, tag: int, id: int) -> bool:
+    def begin(self, epoch: int, delivery: Delivery) -> bool:
         """Tell whether a delivery is to be processed now.
 
         It is not when it was given to somebody else meanwhile, nor when a run of it that outlasted

@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 
 from ..errors import BrokerError
-from ..hotpath import NO_DELIVERY, Finished, Ledger, Publish, RawDelivery
+from ..hotpath import NO_DELIVERY, Delivery, Finished, Ledger, Publish, RawDelivery
 from .amqp import IOLoop, Link, LinkListener, Server
 from .consumer import Consumer
 from .inhand import LateResults
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 _THREAD_END_SECONDS = 5.0
 _LOOK_SECONDS = 0.25  # how soon an end of the waiting is heard
 _LATE_OUTPUTS = 1_000_000
+_LATE_SECONDS = 300.0
 _BLOCKED = "RabbitMQ blocks publishers"
 
 
@@ -122,7 +123,7 @@ class RabbitMQBroker:
         self._publisher.link = self._new_link("publishing", self._publisher)
         self._open_links = 2
         self._thread = threading.Thread(target=self._run, name=f"{service}-io", daemon=True)
-        self._late = LateResults(_LATE_OUTPUTS)
+        self._late = LateResults(_LATE_OUTPUTS, _LATE_SECONDS)
         self._late_results = self._late.results  # looked at for every message
         self._finished: deque[Finished] = deque()
         self._waking = False
@@ -169,15 +170,18 @@ class RabbitMQBroker:
             self._consumer.inbox.put(None)  # for the next worker
         return batch
 
-    def begin(self, epoch: int, tag: int, id: int) -> bool:
+    def begin(self, epoch: int, delivery: Delivery) -> bool:
         """Tell whether a delivery is to be processed now; see `Broker.begin`."""
         if epoch != self._consumer.epoch:
             return False
-        if self._late_results and (publishes := self._late.take(id)) is not None:
+        if not (self._late_results and delivery[2]):  # it looks at every message, so be quick
+            return True
+        tag, id, _ = delivery
+        publishes = self._late.take(id)
+        if publishes is not None:
             _log.info("request %d was processed before its channel was lost: settled now", id)
             self.finish(epoch, tag, id, publishes)
-            return False
-        return True
+        return publishes is None
 
     def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Publish the outputs of a delivery, then acknowledge it; see `Broker.finish`."""

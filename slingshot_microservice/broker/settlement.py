@@ -75,9 +75,13 @@ class Settlement:
             return None
         headers = {} if raw.properties == NO_PROPERTIES else headers_of(raw)
         history = History.of(headers)
-        if self._policy is not None and raw.redelivered and self._is_suspect(id, history, headers):
-            self._after_death(self._policy, raw, id, history)
-            return None
+        if self._policy is not None and raw.redelivered:
+            if self._is_suspect(id, history):
+                self._after_death(self._policy, raw, id, history)
+                return None
+            if _is_worn(headers):
+                self._renew(raw, history)
+                return None
         self._unusual[raw.tag] = raw, history
         return id
 
@@ -123,14 +127,17 @@ class Settlement:
         failure = Failure("malformed-id", type(error).__name__, str(error))
         self._park(raw, Parked(History.of(headers_of(raw)), failure.reason), failure)
 
-    def _is_suspect(self, id: int, history: History, headers: Mapping[str, object]) -> bool:
-        count = headers.get(_DELIVERY_COUNT_HEADER, 0)
-        if isinstance(count, int) and count >= _DELIVERY_COUNT_MAX:
-            return True
+    def _is_suspect(self, id: int, history: History) -> bool:
         if id in self._consumer.recent:
             return False
         self._suspects += 1
         return history.deaths >= 0 or self._suspects <= self._suspects_limit
+
+    def _renew(self, raw: RawDelivery, history: History) -> None:
+        """Send a message anew before RabbitMQ finds that it was delivered too often."""
+        queues = self._queues
+        queue = queues.suspect if history.deaths >= 0 else queues.retry(wait_of(0))
+        self._replace(raw, queue, retry_properties(raw, history))
 
     def _after_death(
         self, policy: RetryPolicy, raw: RawDelivery, id: int, history: History
@@ -158,3 +165,8 @@ class Settlement:
     def _replace(self, raw: RawDelivery, queue: int, properties: Properties) -> None:
         self._publisher.replace(raw.tag, Copy(queue, raw.body, properties))
         self._publisher.flush()
+
+
+def _is_worn(headers: Mapping[str, object]) -> bool:
+    count = headers.get(_DELIVERY_COUNT_HEADER, 0)
+    return isinstance(count, int) and count >= _DELIVERY_COUNT_MAX

@@ -69,10 +69,11 @@ class Worker:
 
     def _work_on(self, batch: Batch) -> None:
         epoch = batch.epoch
-        for tag, request, _ in batch.deliveries:
+        for delivery in batch.deliveries:
+            tag, request, _ = delivery
             if self._stopping or self._gate.is_closed:
                 self._broker.hand_back(epoch, tag, request)
-            elif self._broker.begin(epoch, tag, request):
+            elif self._broker.begin(epoch, delivery):
                 self._work_on_one(epoch, tag, request)
 
     def _work_on_one(self, epoch: int, tag: int, request: int) -> None:

@@ -35,7 +35,7 @@ def test_the_longest_known_is_forgotten_first() -> None:
 
 
 def test_a_late_result_is_given_out_once() -> None:
-    late = LateResults(10)
+    late = LateResults(10, 60)
     late.put(7, [(0, 1), (0, 2)])
     assert late.results
     assert late.take(8) is None
@@ -45,7 +45,7 @@ def test_a_late_result_is_given_out_once() -> None:
 
 
 def test_late_results_are_bounded() -> None:
-    late = LateResults(3)
+    late = LateResults(3, 60)
     late.put(1, [(0, 1), (0, 2)])
     late.put(2, [])
     assert late.take(2) is None, "a run that brings more than fit is repeated"
@@ -55,9 +55,17 @@ def test_late_results_are_bounded() -> None:
 
 
 def test_a_later_result_of_the_same_id_takes_the_place_of_the_first() -> None:
-    late = LateResults(4)
+    late = LateResults(4, 60)
     for _ in range(5):
         late.put(1, [(0, 1)])
     assert late.take(1) == [(0, 1)]
     late.put(2, [(0, 1), (0, 2), (0, 3)])
     assert late.take(2) is not None
+
+
+def test_a_result_is_not_kept_for_another_message_of_its_id() -> None:
+    late = LateResults(2, 0.0)
+    late.put(1, [(0, 1)])
+    late.put(2, [(0, 1)])
+    assert late.take(2) is None
+    assert not late.results

@@ -60,7 +60,7 @@ def received(broker: Broker) -> list[tuple[int, int]]:
     """Receive one batch as (tag, id)."""
     batch = broker.receive()
     assert batch is not None
-    assert all(broker.begin(batch.epoch, tag, id) for tag, id, _ in batch.deliveries)
+    assert all(broker.begin(batch.epoch, delivery) for delivery in batch.deliveries)
     return [(tag, id) for tag, id, _ in batch.deliveries]
 
 
