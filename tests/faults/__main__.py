@@ -66,8 +66,9 @@ def _run(implementation: str, arguments: argparse.Namespace, rows: Path) -> int:
 
 def _keep(rows: Path) -> None:
     """Put the rows of a run in the place of older ones, and show all of them on the page."""
-    conditions = describe()
-    records = merge(read(_RESULTS), read(rows), conditions)
+    records = merge(read(_RESULTS), read(rows), describe())
+    if not records:
+        return
     write(_RESULTS, records)
     put_between_markers(_PAGE, markdown(records))
 

@@ -146,10 +146,15 @@ class Scene:
             timeout: Seconds until everything is to be accounted for.
             dies_of: What it may end with by itself.
         """
+
+        def nothing_to_do() -> bool:
+            self.revive(service, dies_of)
+            return not any(map(self.depth, self._worked_on))
+
         self.ledger.wait_until_accounted(timeout, lambda: self.revive(service, dies_of))
         for _ in range(_ROUNDS):
             with suppress(TimeoutError):  # what is left then is noted in the end
-                wait_for(lambda: not any(map(self.depth, self._worked_on)), timeout)
+                wait_for(nothing_to_do, timeout)
             service.stop()
             # What it had been sent and had not begun is in its queue again.
             if not self.waiting():

@@ -25,11 +25,11 @@ class Kills(NamedTuple):
     kills: int
 
 
-UNDER_LOAD = sized(small=Kills(2_000, 3), full=Kills(100_000, 50))
-KILLS_A_STEP = sized(small=2, full=50)
+UNDER_LOAD = sized(small=Kills(1_000, 2), full=Kills(100_000, 50))
+KILLS_A_STEP = sized(small=1, full=50)
 AFTER_CONFIRM = ("confirm", "before-ack")
 NEIGHBOURS = sized(small=100, full=1_000)
-KILLERS = sized(small=[10, 11, 60], full=[10, 11, 12, 300, 310, 500, 550, 601, 980, 999])
+KILLERS = sized(small=[10, 11], full=[10, 11, 12, 300, 310, 500, 550, 601, 980, 999])
 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
@@ -89,6 +89,7 @@ def test_one_id_segfaults(scene: Scene) -> None:
 
 def test_several_ids_segfault(scene: Scene) -> None:
     # Neighbours of each other, too: what dies with the one must not be counted against the other.
+    scene.ledger.let_parked_come_again()
     let_some_segfault(scene, KILLERS)
 
 
@@ -103,6 +104,6 @@ def let_some_segfault(scene: Scene, killers: Sequence[int]) -> None:
     service = scene.service(special=plan, prefetch=PREFETCH)
     service.start()
     scene.finish(service, timeout=60 + 20 * len(killers), dies_of=[-signal.SIGSEGV])
-    scene.note(f"{service.deaths} deaths, prefetch {PREFETCH}; parked once, no neighbour parked")
+    scene.note(f"{service.deaths} deaths, prefetch {PREFETCH}; no neighbour parked")
     scene.ledger.check()
     assert service.deaths == sum(scene.ledger.journal.starts[killer] for killer in killers)

@@ -17,7 +17,7 @@ class Restarts(NamedTuple):
     longest: float  # seconds
 
 
-SIZE = sized(small=Restarts(1_000, 3, 0.5), full=Restarts(10_000, 20, 2.0))
+SIZE = sized(small=Restarts(600, 2, 0.5), full=Restarts(10_000, 20, 2.0))
 LONG_JOBS = 100  # one of so many is no short one
 EXIT_SECONDS = 1.0
 
