@@ -213,13 +213,21 @@ class Link:
             assert self._connection is not None
             self._connection.send(data)
 
-    def restart(self, reason: str) -> None:
-        """Give up this connection, for ``reason``, and make a new one."""
-        assert self._connection is not None
-        if not (self._connection.is_closing or self._connection.is_closed):
+    def restart(self, reason: str, *, at_once: bool = False) -> None:
+        """Give up this connection, for ``reason``, and make a new one.
+
+        Args:
+            reason: For the log, here and at RabbitMQ.
+            at_once: Do not wait for RabbitMQ, which answers nothing anyway.
+        """
+        connection = self._connection
+        assert connection is not None
+        if at_once:
+            self._abandon(connection, reason)
+        elif not (connection.is_closing or connection.is_closed):
             self.last_error = reason
-            self._connection.close(_CONNECTION_FORCED, shorten_utf8(reason))
-            self._loop.call_later(_CLOSE_SECONDS, partial(self._abandon, self._connection, reason))
+            connection.close(_CONNECTION_FORCED, shorten_utf8(reason))
+            self._loop.call_later(_CLOSE_SECONDS, partial(self._abandon, connection, reason))
 
     def close(self, *, at_once: bool = False) -> None:
         """Disconnect for good; ``on_closed`` is the end.

@@ -16,7 +16,7 @@ __all__ = ["Watch"]
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
 _CONSUMER_SECONDS = 30.0  # between two questions whether RabbitMQ knows of a consumer
 # For an answer of RabbitMQ's. It owes none for a minute where a consumer of a quorum queue was
 # asked for just when the queue's leader was lost; asked again, it answers at once.
@@ -134,7 +134,7 @@ class _Wait:
             self._what, self._since = what, now
         elif now - self._since > limit:
             self.end()
-            link.restart(f"RabbitMQ does not answer: {what}")
+            link.restart(f"RabbitMQ does not answer: {what}", at_once=True)
 
     def end(self) -> None:
         """Note that nothing is waited for."""

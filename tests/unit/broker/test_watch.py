@@ -13,7 +13,7 @@ from slingshot_microservice.broker.watch import Watch
 
 CONFIRM_TIMEOUT = 60.0
 CONSUMER_TIMEOUT = 1_800.0
-LOOK = 5.0
+LOOK = 2.0
 
 
 class Link:
@@ -24,7 +24,7 @@ class Link:
         self.connection = SimpleNamespace(channel=lambda on_open_callback: None)
         self.restarts: list[str] = []
 
-    def restart(self, reason: str) -> None:
+    def restart(self, reason: str, *, at_once: bool = False) -> None:
         self.restarts.append(reason)
 
 
