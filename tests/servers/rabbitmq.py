@@ -40,6 +40,7 @@ class RabbitMQNode(QueueClient):
         url: A broker that runs already, to be used instead. It cannot be started or stopped.
         address: The loopback address that a node of our own listens on.
         port: Its TCP port; any that is free by default.
+        settings: Further lines of its configuration.
         beside: A private node to share cookie and port mapper with, so that the two can `join`.
             It is started first and closed last.
 
@@ -55,6 +56,7 @@ class RabbitMQNode(QueueClient):
         *,
         address: str = LOOPBACK,
         port: int = 0,
+        settings: str = "",
         beside: RabbitMQNode | None = None,
     ) -> None:
         self.external = bool(url)
@@ -70,7 +72,7 @@ class RabbitMQNode(QueueClient):
         super().__init__(f"amqp://{_USERNAME}:{password}@{address}:{port or free_port()}/%2F")
         self._temporary = tempfile.TemporaryDirectory(prefix="slingshot-rabbitmq-")
         self._folder = Path(self._temporary.name)
-        self._environment = _environment(self._folder, address, self.port)
+        self._environment = _environment(self._folder, address, self.port, settings)
         if beside is not None:
             shared = ("HOME", "ERL_EPMD_PORT")
             self._environment |= {name: beside._environment[name] for name in shared}
@@ -237,12 +239,12 @@ class RabbitMQNode(QueueClient):
             )
 
 
-def _environment(folder: Path, address: str, port: int) -> dict[str, str]:
+def _environment(folder: Path, address: str, port: int, settings: str) -> dict[str, str]:
     """Write the node's configuration into ``folder`` and return its environment."""
     (folder / "plugins").write_text("[].\n")
     (folder / "none.conf").touch()
     (folder / "rabbit.conf").write_text(
-        _CONFIGURATION.format(username=_USERNAME, password=_PASSWORD), encoding="utf-8"
+        _CONFIGURATION.format(username=_USERNAME, password=_PASSWORD) + settings, encoding="utf-8"
     )
     ours = ("RABBITMQ_", "ERL_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
