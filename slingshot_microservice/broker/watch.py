@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
 _CONSUMER_SECONDS = 30.0  # between two questions whether RabbitMQ knows of a consumer
-# For an answer of RabbitMQ's. It owes none for a minute where a consumer of a quorum queue was
-# asked for just when the queue's leader was lost; asked again, it answers at once.
+# For an answer of RabbitMQ's. It owes one for a minute where a consumer of a quorum queue was asked
+# for just when the queue's leader was lost; asked again, or elsewhere, it knows the new leader.
 _ANSWER_SECONDS = 10.0
 _DECLARATION_SECONDS = 30.0  # of all queues, one after another
 
