@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from servers.ports import wait_for
 from servers.rabbitmq import RabbitMQNode
 
 from slingshot_microservice.broker.amqp import Server
@@ -13,6 +14,7 @@ from slingshot_microservice.broker.parked_walk import ParkedWalk
 from slingshot_microservice.errors import BrokerError
 
 _COUNT = 1200  # some windows
+_MANY = 10_000
 
 
 @pytest.fixture
@@ -24,8 +26,8 @@ def inbound(rabbitmq: RabbitMQNode, queue_name: Callable[..., str]) -> Iterator[
 
 
 @pytest.fixture
-def parked(rabbitmq: RabbitMQNode, inbound: str) -> Iterator[ParkedQueue]:
-    server = Server(
+def server(rabbitmq: RabbitMQNode) -> Server:
+    return Server(
         hosts=("127.0.0.2", rabbitmq.host),  # nothing answers at the first
         port=rabbitmq.port,
         username=rabbitmq.username,
@@ -34,6 +36,10 @@ def parked(rabbitmq: RabbitMQNode, inbound: str) -> Iterator[ParkedQueue]:
         reconnect_pause=0.5,
         reconnect_pause_limit=1,
     )
+
+
+@pytest.fixture
+def parked(server: Server, inbound: str) -> Iterator[ParkedQueue]:
     with ParkedQueue(server, inbound) as parked:
         yield parked
 
@@ -110,6 +116,17 @@ def test_some_are_removed_and_the_others_keep_their_order(
     assert walk.taken_out == _COUNT * 2 // 3
     assert rabbitmq.drain(inbound, _COUNT // 3) == _bodies(_COUNT)[::3]
     assert rabbitmq.drain(dead, _COUNT // 3) == _bodies(_COUNT)[1::3]
+
+
+def test_what_was_removed_does_not_come_back(
+    dead: str, rabbitmq: RabbitMQNode, server: Server, inbound: str
+) -> None:
+    rabbitmq.publish(dead, _bodies(_MANY))
+    with ParkedQueue(server, inbound) as parked, parked.walk() as walk:
+        for message in walk:
+            walk.remove(message)
+    wait_for(lambda: not rabbitmq.consumers(dead), what="the end of the walk")
+    assert rabbitmq.unsettled(dead) == 0
 
 
 def test_what_others_take_is_not_waited_for(
