@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 SECONDS = sized(small=20.0, full=180.0)
 # Longer than it takes the others to miss a leader, and than the client to miss its broker.
-AWAY_SECONDS = 20.0
+AWAY_SECONDS = 25.0
 HEARTBEAT = 4
-IDS_A_ROUND = 5_000  # more than can be done while the node is away
+IDS_A_ROUND = 6_500  # more than can be done while the node is away
 BEFORE_THE_FAULT = 200
 JOB = Behaviour(seconds=0.004)
 DRAIN_SECONDS = 120.0

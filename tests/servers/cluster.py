@@ -18,8 +18,8 @@ __all__ = ["RabbitMQCluster"]
 
 # One port on several addresses, because a service is told one port for all hosts of a cluster.
 _ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
-# A node that falls silent is missed in ten seconds at most, rather than in seventy-five; until
-# then queues whose leader it was can be waited for only. It starts over when it is back.
+# A node that falls silent is missed in ten seconds at most, rather than in seventy-five; until then
+# queues whose leader it was can be waited for only.
 _SETTINGS = """\
 net_ticktime = 8
 cluster_partition_handling = pause_minority
@@ -127,13 +127,17 @@ class RabbitMQCluster(QueueClient):
     def find(self, node: RabbitMQNode) -> None:
         """Bring back a node that was killed or paused; return when all are one cluster again.
 
+        One that was paused goes on for a moment, and is then started over, as its operator would:
+        the others have gone on without it, and it does not always notice.
+
         Raises:
             TimeoutError: They did not find each other.
         """
         if node.paused:
             node.resume()
-        else:
-            node.start()
+            wait_for(node.answers, _ELECTION_SECONDS, f"node {node.name} to go on")
+            node.kill()
+        node.start()
         others = [other for other in self.nodes if other is not node]
         wait_for(lambda: all(map(self._is_whole, others)), _ELECTION_SECONDS, "a whole cluster")
         wait_for(node.answers, _ELECTION_SECONDS, f"node {node.name}")
