@@ -72,6 +72,11 @@ class ParkedService:
         self.rabbitmq.declare(self.inbound)
         self.rabbitmq.declare(self.dead)
 
+    def remove(self, queue: str) -> None:
+        """Delete one queue and leave those beside it."""
+        with self.rabbitmq.channel() as channel:
+            channel.queue_delete(queue)
+
     def park(self, *bodies: bytes, headers: dict[str, Any] | None = None, **others: Any) -> None:
         """Put messages into the queue of the dead; ``headers`` come on top of the usual ones."""
         self.rabbitmq.publish(self.dead, bodies, headers={**_HEADERS, **(headers or {})}, **others)

@@ -18,11 +18,10 @@ _MANY = 10_000
 
 
 @pytest.fixture
-def inbound(rabbitmq: RabbitMQNode, queue_name: Callable[..., str]) -> Iterator[str]:
+def inbound(rabbitmq: RabbitMQNode, queue_name: Callable[..., str]) -> str:
     name = queue_name("inbound")
     rabbitmq.declare(name)
-    yield name
-    rabbitmq.delete(f"{name}.dead")
+    return name
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,9 @@ def shout(
     queue_name: Callable[..., str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[ParkedService]:
+) -> ParkedService:
     """A service with both of its queues, which are empty."""
     service = ParkedService(rabbitmq, queue_name("shout"), tmp_path)
     service.declare()
     monkeypatch.setenv("SLINGSHOT_SECRETS_DIR", str(tmp_path))
-    yield service
-    rabbitmq.delete(service.dead)
+    return service

@@ -112,7 +112,7 @@ def test_nothing_parked_is_no_error(action: str, shout: ParkedService) -> None:
         command = shout.run(name, "shout", *options)
         assert (command.wait(), command.errors) == (0, [])
         assert command.output == [f"nothing is parked in '{shout.dead}'"]
-        shout.rabbitmq.delete(shout.dead)
+        shout.remove(shout.dead)
     assert not shout.rabbitmq.exists(shout.dead)
     assert shout.run("list", "shout", "--json").output == []
 
@@ -232,7 +232,7 @@ def test_a_dry_run_says_what_would_be_done(action: str, shout: ParkedService) ->
 
 def test_nothing_is_replayed_to_a_queue_that_is_not_there(shout: ParkedService) -> None:
     shout.park(*(b"%d" % id for id in range(30)))
-    shout.rabbitmq.delete(shout.inbound)
+    shout.remove(shout.inbound)
     command = shout.run("replay", "shout")
     assert command.wait() == 3
     (line,) = command.errors
@@ -244,7 +244,7 @@ def test_nothing_is_replayed_to_a_queue_that_is_not_there(shout: ParkedService) 
 
 
 def test_what_a_full_queue_refuses_stays_parked(shout: ParkedService) -> None:
-    shout.rabbitmq.delete(shout.inbound)
+    shout.remove(shout.inbound)
     full = {"x-max-length": 5, "x-overflow": "reject-publish"}
     shout.rabbitmq.declare(shout.inbound, arguments=full)
     shout.park(*(b"%d" % id for id in range(40)))

@@ -18,7 +18,7 @@ _WINDOW = 500  # messages that may be sent a second time
 @pytest.fixture(params=["classic", "quorum"])
 def full(request: pytest.FixtureRequest, shout: ParkedService) -> ParkedService:
     """The service, with many parked messages in a queue of either type."""
-    shout.rabbitmq.delete(shout.dead)
+    shout.remove(shout.dead)
     shout.rabbitmq.declare(shout.dead, arguments={"x-queue-type": request.param})
     shout.park(*(b"%d" % id for id in range(_MANY)))
     return shout
