@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from ..broker.reasons import REASONS, UNKNOWN_REASON
+from ..parked.reasons import REASONS, UNKNOWN_REASON
 
 __all__ = ["DESCRIPTION", "EPILOG", "NAME", "SUMMARY", "add_arguments", "run"]
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..broker.parked import ParkedQueue
-from ..broker.parked_message import ParkedMessage
-from ..broker.parked_walk import ParkedWalk
 from ..errors import BrokerError, SlingshotError, UsageError
+from ..parked.message import ParkedMessage
+from ..parked.queue import ParkedQueue
+from ..parked.walk import ParkedWalk
 from ..signals import StopEvent, stop_on_signals
 from .dead_output import JsonLines, Rows, progress, show
 from .dead_queue import parked_queue

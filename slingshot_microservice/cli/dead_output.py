@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..broker.parked_message import ParkedMessage
+from ..parked.message import ParkedMessage
 
 __all__ = ["JsonLines", "Rows", "body_in_short", "printable", "progress", "show"]
 

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from ..broker.amqp import Server
-from ..broker.parked import ParkedQueue
 from ..errors import UsageError
 from ..options import Options
+from ..parked.queue import ParkedQueue
 from ..sysmap import open_system_map
 from ..sysmap.models import MemoryBrokerSettings
 from ..sysmap.secrets import read_secret

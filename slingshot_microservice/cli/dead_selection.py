@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ..broker.parked_message import ParkedMessage
+from ..parked.message import ParkedMessage
 
 __all__ = ["Selection"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..broker.amqp import Properties
+from ..broker.waiting import WaitingChannel
 from ..errors import BrokerError
-from .amqp import Properties
-from .waiting import WaitingChannel
 
 __all__ = ["Outbox", "Settled"]
 

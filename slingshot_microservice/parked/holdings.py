@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from .waiting import WaitingChannel
+from ..broker.waiting import WaitingChannel
 
 __all__ = ["Holdings"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from ..broker.amqp import Properties
+from ..broker.waiting import WaitingChannel
 from ..errors import BrokerError
-from .amqp import Properties
 from .holdings import Holdings
+from .message import ParkedMessage, original_properties, uncounted_properties
 from .outbox import Outbox
-from .parked_message import ParkedMessage, original_properties, uncounted_properties
-from .waiting import WaitingChannel
 
 __all__ = ["ParkedWalk"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
+from ..broker.amqp import Properties
 from ..hotpath import MalformedIdError, decode_id
-from .amqp import Properties
 from .reasons import REASONS, UNKNOWN_REASON
 
 __all__ = ["ParkedMessage", "original_properties", "uncounted_properties"]

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from ..broker.amqp import ChannelClosedByBroker, Server, describe
+from ..broker.protocol import dead_queue_name
+from ..broker.waiting import WaitingConnection
 from ..errors import BrokerError
-from .amqp import ChannelClosedByBroker, Server, describe
 from .holdings import Holdings
-from .parked_walk import ParkedWalk
-from .protocol import dead_queue_name
-from .waiting import WaitingConnection
+from .walk import ParkedWalk
 
 __all__ = ["ParkedQueue"]
 

@@ -9,9 +9,9 @@ from servers.ports import wait_for
 from servers.rabbitmq import RabbitMQNode
 
 from slingshot_microservice.broker.amqp import Server
-from slingshot_microservice.broker.parked import ParkedQueue
-from slingshot_microservice.broker.parked_walk import ParkedWalk
 from slingshot_microservice.errors import BrokerError
+from slingshot_microservice.parked.queue import ParkedQueue
+from slingshot_microservice.parked.walk import ParkedWalk
 
 _COUNT = 1200  # some windows
 _MANY = 10_000
