@@ -22,6 +22,12 @@ SUPPORTED_PIKA = ">=1.3,<1.5"
 PRIVATE_NAMES = ("_on_data_available", "_output_marshaled_frames", "_terminate_stream")
 """All of pika's own names that the package rests on."""
 
+# Two more, which may be missing: then it reads in smaller pieces.
+_TRANSPORT, _READ_SIZE = "_transport", "_MAX_RECV_BYTES"
+
+
+_READ_BYTES = 65_536
+
 
 def _check_pika() -> None:
     """Raise `BrokerError` unless pika has what `StreamConnection` rests on."""
@@ -76,6 +82,10 @@ class StreamConnection(pika.SelectConnection):
         )
 
     def _note_open(self, connection: Connection) -> None:
+        # pika reads 4 KiB at a time, and each piece is answered: larger ones make fewer answers.
+        transport = getattr(self, _TRANSPORT, None)
+        if hasattr(transport, _READ_SIZE):
+            setattr(transport, _READ_SIZE, _READ_BYTES)
         heartbeat = cast(int, self.params.heartbeat)  # a number by now: both sides have agreed
         self._silence = SilenceWatch(
             self._loop, heartbeat, lambda: int(self.bytes_received), self._give_up
