@@ -60,6 +60,7 @@ class Settlement:
         self._publisher = publisher
         self._suspects_limit = suspects
         self._suspects = 0
+        self._on_its_way = False  # a suspect, when the last channel was lost
         self._unusual: dict[int, tuple[RawDelivery, History]] = {}  # in hand, by delivery tag
 
     def look_at(self, raw: RawDelivery) -> int | None:
@@ -117,6 +118,7 @@ class Settlement:
     def begin_anew(self) -> None:
         """Forget everything: the channel is gone."""
         self._suspects = 0
+        self._on_its_way = True
         self._unusual.clear()
 
     def _on_malformed(self, raw: RawDelivery, error: MalformedIdError) -> None:
@@ -129,6 +131,10 @@ class Settlement:
 
     def _is_suspect(self, id: int, history: History) -> bool:
         if id in self._consumer.recent:
+            return False
+        if history.deaths >= 0 and self._on_its_way:
+            # RabbitMQ had sent us one suspect, and no more, that need not have arrived: we live.
+            self._on_its_way = False
             return False
         self._suspects += 1
         return history.deaths >= 0 or self._suspects <= self._suspects_limit
