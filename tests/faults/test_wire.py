@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from itertools import count as counter
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -32,6 +33,16 @@ HELD_HEARTBEATS = 3
 NOTICED_HEARTBEATS = 2
 WAYS = {"up": (Direction.UP,), "down": (Direction.DOWN,), "both ways": tuple(Direction)}
 TESTED_WAYS = sized(small=("up", "down"), full=tuple(WAYS))
+
+
+class Flaps(NamedTuple):
+    ids: int
+    cuts: int
+
+
+FLAPS = sized(small=Flaps(100, 40), full=Flaps(1_000, 400))
+FLAP_SECONDS = 0.06
+FLAP_BYTES = 4_000  # of a greeting, and of the first messages
 
 FLAT = 1.02
 
@@ -89,6 +100,26 @@ def test_network_held(scene: Scene, proxy: Proxy, way: str) -> None:
     scene.note(f"heartbeat {HEARTBEAT} s, held {limit} s, noticed after {noticed:.1f} s")
     scene.ledger.check()
     assert noticed <= NOTICED_HEARTBEATS * HEARTBEAT
+
+
+def test_connection_flaps_under_load(scene: Scene, proxy: Proxy) -> None:
+    chance = Random(11)
+    scene.ledger.send(range(FLAPS.ids))
+    service = scene.service(
+        Behaviour(seconds=0.01), reconnect_pause=0.01, reconnect_pause_limit=0.02
+    )
+    service.start()
+    for number in range(FLAPS.cuts):
+        wait_for(lambda: proxy.open == LINKS, what="both connections")
+        proxy.cut_after(chance.randrange(1, FLAP_BYTES), Direction.DOWN)
+        pass_time(time.monotonic(), chance.uniform(0, FLAP_SECONDS))
+        if number % 2:
+            proxy.cut()
+    proxy.cut_after(1, Direction.DOWN, times=0)
+    scene.finish(service)
+    scene.note(f"{proxy.cuts} cuts; no request was blamed for them")
+    scene.ledger.check()
+    assert "worker died" not in service.log.read_text()
 
 
 def test_reconnecting_again_and_again(scene: Scene, proxy: Proxy) -> None:
