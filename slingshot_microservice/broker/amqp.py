@@ -58,6 +58,7 @@ _log = logging.getLogger(__name__)
 
 Properties = pika.BasicProperties
 Timer: TypeAlias = "_Timeout"
+_CONNECT_SECONDS = 5  # with TCP, login and all
 _ACCESS_REFUSED = 403
 _CONNECTION_FORCED = 320
 _CLOSE_SECONDS = 5.0  # for RabbitMQ to answer a close
@@ -96,8 +97,9 @@ class Server:
             # RabbitMQ takes two to three of what it is offered until it misses us.
             heartbeat=max(1, self.heartbeat * 2 // 3),
             blocked_connection_timeout=None,  # an alarm ends when the operator ends it
-            socket_timeout=10,
-            stack_timeout=15,
+            socket_timeout=_CONNECT_SECONDS - 1,
+            # A node that is mute must not keep us from those that are well.
+            stack_timeout=_CONNECT_SECONDS if len(self.hosts) > 1 else 3 * _CONNECT_SECONDS,
             client_properties={
                 "product": "slingshot-microservice",
                 "version": __version__,
