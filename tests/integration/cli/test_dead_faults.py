@@ -75,7 +75,9 @@ def test_a_signal_ends_it_without_a_repetition(number: signal.Signals, full: Par
 def test_a_lost_connection_is_one_line_and_loses_nothing(full: ParkedService) -> None:
     with Command("dead", "replay", "shout", folder=full.folder) as command:
         _wait_until_it_is_in_the_middle(full)
+        command.signal(signal.SIGSTOP)  # or it might be through before rabbitmqctl has started
         full.rabbitmq.control("close_all_connections", "gone for a test")
+        command.signal(signal.SIGCONT)
         command.wait()
     assert command.wait() == 3, "\n".join(command.errors)
     (line,) = command.errors
