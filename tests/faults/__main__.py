@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.machine import describe
@@ -28,12 +29,13 @@ def main() -> int:
     """Run what the command line asks for; return 0 if all of it held."""
     arguments = _arguments()
     failed = 0
+    conditions = describe()  # before the runs, because the tree may change meanwhile
     for implementation in arguments.implementations:
         with tempfile.TemporaryDirectory(prefix="slingshot-faults-") as folder:
             rows = Path(folder) / "rows.csv"
             failed += _run(implementation, arguments, rows) != 0
             if not arguments.dry_run:
-                _keep(rows)
+                _keep(rows, conditions)
     return min(failed, 1)
 
 
@@ -64,9 +66,9 @@ def _run(implementation: str, arguments: argparse.Namespace, rows: Path) -> int:
     return subprocess.run(command, cwd=_ROOT, env=environment).returncode
 
 
-def _keep(rows: Path) -> None:
+def _keep(rows: Path, conditions: Mapping[str, str]) -> None:
     """Put the rows of a run in the place of older ones, and show all of them on the page."""
-    records = merge(read(_RESULTS), read(rows), describe())
+    records = merge(read(_RESULTS), read(rows), conditions)
     if not records:
         return
     write(_RESULTS, records)
