@@ -158,7 +158,7 @@ class Settlement:
         if deaths:
             _log.warning("a worker died with request %d in hand (%d by now)", id, deaths)
         else:
-            _log.info("request %d was delivered before: it will be run with no other in hand", id)
+            _log.debug("request %d was delivered before: it will be run with no other in hand", id)
         properties = retry_properties(raw, decision.history)
         self._replace(raw, self._queues.suspect, properties)
 
