@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
@@ -45,15 +47,21 @@ def test_inbound_queue_deleted(scene: Scene) -> None:
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_outbound_queue_deleted(scene: Scene) -> None:
-    ledger = scene.ledger
+    ledger, broker = scene.ledger, scene.world.rabbitmq
     ledger.send(range(5 * DELETIONS))
     service = scene.service(UNHURRIED)
     service.start()
     for number in range(DELETIONS):
         done = 2 * (number + 1)
         wait_for(lambda done=done: has_come(scene, done), what=f"{done} outputs")  # type: ignore[misc]
-        with scene.world.rabbitmq.channel() as channel:
-            held = channel.queue_delete(scene.outbound).method.message_count
+        # The service is held meanwhile, or what it sends just then would be thrown away.
+        os.kill(service.pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: broker.depth(scene.outbound) == 0, what="the last output to be taken")
+            with broker.channel() as channel:
+                held = channel.queue_delete(scene.outbound).method.message_count
+        finally:
+            os.kill(service.pid, signal.SIGCONT)
         assert held == 0, "the test threw outputs away"
     scene.finish(service)
     scene.note(f"{DELETIONS} deletions")
