@@ -48,6 +48,10 @@ class ConsumerEvents(Protocol):
         """A message needs a closer look. Returns its id, or None when it is dealt with."""
         ...
 
+    def on_hand_back(self, tag: int) -> bool:
+        """A message is to be given back. Returns whether that is seen to."""
+        ...
+
     def on_deliveries_lost(self) -> None:
         """All deliveries are void: the broker gives them out again."""
         ...
@@ -187,8 +191,7 @@ class Consumer:
 
     def hand_back(self, tag: int, id: int) -> None:
         """Return a delivery to its queue."""
-        self.recent.add([id])
-        self._refuse([tag])
+        self._refuse_all([(tag, id, True)])
 
     def hand_back_later(self, tag: int, id: int, pause: float) -> None:
         """Return a delivery to its queue after ``pause`` seconds, or at once after `cancel`."""
@@ -251,7 +254,8 @@ class Consumer:
 
     def _refuse_all(self, deliveries: Sequence[Delivery]) -> None:
         self.recent.add(id for _, id, _ in deliveries)
-        self._refuse([tag for tag, _, _ in deliveries])
+        tags = [tag for tag, _, _ in deliveries]
+        self._refuse([tag for tag in tags if not self._events.on_hand_back(tag)])
 
     def _refuse(self, tags: Sequence[int]) -> None:
         # nack, not reject: from RabbitMQ 4.3 a reject counts as a failed delivery.

@@ -40,6 +40,7 @@ class QueueDeclaration:
         self._on_done = on_done
         self._on_error = on_error
         self._create = False
+        self._last = False  # whether it did not take the last of them
         self._refused = 0  # how many of the present queue's arguments the broker did not take
         self._open_channel()
 
@@ -62,6 +63,7 @@ class QueueDeclaration:
         def next_queue(_frame: object) -> None:
             del self._queues[0]
             self._create = False
+            self._last = False
             self._refused = 0
             self._declare(channel)
 
@@ -82,10 +84,11 @@ class QueueDeclaration:
         if reason.reply_code == _NOT_FOUND and not self._create:
             self._create = True
             self._open_channel()
-        elif reason.reply_code == _PRECONDITION_FAILED and self._create:
+        elif reason.reply_code == _PRECONDITION_FAILED and self._create and not self._last:
             # Somebody else has just created it, with other arguments: then it is used as it is.
             # Or the broker does not know the arguments, and the next look does not find it.
             self._create = False
+            self._last = last
             self._refused += not last
             self._open_channel()
         else:

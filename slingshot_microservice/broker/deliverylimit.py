@@ -44,7 +44,8 @@ class DeliveryLimitCheck:
         channel.add_on_close_callback(self._on_closed)
 
         def found(_frame: Any) -> None:
-            channel.close()
+            if channel.is_open:
+                channel.close()
             self._judge(delivery_limit(self._version, None))
 
         channel.queue_declare(self._queue, durable=True, arguments=_QUORUM, callback=found)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..hotpath import Delivery, Publish
+from .protocol import Failure
 
 __all__ = ["InHand", "LateResults", "RecentIds"]
 
@@ -78,7 +79,7 @@ class RecentIds:
 
 
 class LateResults:
-    """Outputs of runs that outlasted their channel, until their messages come again.
+    """What came of runs that outlasted their channel, until their messages come again.
 
     That is at once: the message is waiting already, or goes to the first who consumes. What does
     not come soon was given to somebody else, and another message may have the same id.
@@ -92,7 +93,7 @@ class LateResults:
         self._limit = limit
         self._seconds = seconds
         self._count = 0
-        self._results: dict[int, tuple[float, Sequence[Publish]]] = {}
+        self._results: dict[int, tuple[float, Sequence[Publish] | Failure]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -100,8 +101,8 @@ class LateResults:
         """What is kept, by id; the same object for ever."""
         return self._results
 
-    def put(self, id: int, publishes: Sequence[Publish]) -> None:
-        """Keep the outputs of a run of ``id``; of two runs the later one's."""
+    def put(self, id: int, publishes: Sequence[Publish] | Failure) -> None:
+        """Keep what came of a run of ``id``, outputs or a failure; of two runs the later's."""
         with self._lock:
             self._drop(id)
             self._drop_old()
@@ -109,13 +110,13 @@ class LateResults:
                 self._count += len(publishes) + 1
                 self._results[id] = time.monotonic(), publishes
 
-    def take(self, id: int) -> Sequence[Publish] | None:
-        """Return the outputs of a run of ``id``, once; None if there was none lately."""
+    def take(self, id: int) -> Sequence[Publish] | Failure | None:
+        """Return what came of a run of ``id``, once; None if there was none lately."""
         with self._lock:
             self._drop_old()
             return self._drop(id)
 
-    def _drop(self, id: int) -> Sequence[Publish] | None:
+    def _drop(self, id: int) -> Sequence[Publish] | Failure | None:
         _, publishes = self._results.pop(id, (0.0, None))
         if publishes is not None:
             self._count -= len(publishes) + 1

@@ -90,6 +90,8 @@ class Publisher:
         self._copies: dict[int, Copy] = {}  # by the delivery that they replace
         self._blocked = False
         self._progress = time.monotonic()
+        self.answers = 0  # how often RabbitMQ has said what became of messages
+        self.declarations = 0  # how often queues were declared
 
     @property
     def unanswered_seconds(self) -> float:
@@ -102,6 +104,11 @@ class Publisher:
     def is_ready(self) -> bool:
         """Whether the channel is open and confirms are on."""
         return self._confirming
+
+    @property
+    def is_declaring(self) -> bool:
+        """Whether messages wait until their queues exist."""
+        return self._declaration_runs
 
     @property
     def is_idle(self) -> bool:
@@ -126,7 +133,9 @@ class Publisher:
 
     def on_received(self, received: Received) -> None:
         """Enter returns and confirms into the books."""
-        self._progress = time.monotonic()
+        if received.confirms or received.returns:  # a heartbeat is no answer
+            self._progress = time.monotonic()
+            self.answers += 1
         for returned in received.returns:
             self._on_returned(returned)
         self._ledger.confirm(received.confirms)
@@ -142,7 +151,10 @@ class Publisher:
         if publishes and not self._confirming:
             self._unsent.append((tag, publishes))
         elif tag in self._copies:
-            self._publish_copy(tag)
+            if self.link.channel.is_open:
+                self._publish_copy(tag)
+            else:  # being closed by us: it leaves on the next one
+                self._unsent.append((tag, publishes))
         else:
             self._ledger.publish(tag, publishes, self._writer)
 
@@ -229,6 +241,7 @@ class Publisher:
         """Declare what is missing, unless that is being done: then it is done afterwards."""
         if self._missing and not self._declaration_runs:
             self._declaration_runs = True
+            self.declarations += 1
             self._declaring, self._missing = self._missing, []
             QueueDeclaration(
                 self.link.connection,
@@ -256,6 +269,7 @@ class Publisher:
             else:
                 self._missing.append(entry)
         self._declare()
+        self._on_answered()  # a drain may have waited for this
 
     def _give_up(self, tag: int, reason: str) -> None:
         self._sent_again.discard(tag)

@@ -128,7 +128,6 @@ class RabbitMQBroker:
         self._finished: deque[Finished] = deque()
         self._waking = False
         self._sending = False
-        self._answers = 0  # how often the publishing connection was answered
         self._closing = False
         self._opened: Future[None] = Future()
         self._sent: Future[None] = Future()
@@ -148,8 +147,9 @@ class RabbitMQBroker:
         if publishes:
             self._call(partial(self._publish_now, publishes))
             answers = -1
-            while answers < self._answers:  # a million outputs may take longer than one time-out
-                answers = self._answers
+            # A million outputs may take longer than one time-out.
+            while answers < self._publisher.answers:
+                answers = self._publisher.answers
                 with contextlib.suppress(FutureTimeoutError):
                     self._sent.result(self._open_timeout)
                     return
@@ -177,11 +177,15 @@ class RabbitMQBroker:
         if not (self._late_results and delivery[2]):  # it looks at every message, so be quick
             return True
         tag, id, _ = delivery
-        publishes = self._late.take(id)
-        if publishes is not None:
-            _log.info("request %d was processed before its channel was lost: settled now", id)
-            self.finish(epoch, tag, id, publishes)
-        return publishes is None
+        result = self._late.take(id)
+        if result is None:
+            return True
+        _log.info("request %d was processed before its channel was lost: settled now", id)
+        if isinstance(result, Failure):
+            self.fail(epoch, tag, id, result)
+        else:
+            self.finish(epoch, tag, id, result)
+        return False
 
     def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Publish the outputs of a delivery, then acknowledge it; see `Broker.finish`."""
@@ -196,6 +200,9 @@ class RabbitMQBroker:
 
     def fail(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
         """Count a failed run; see `Broker.fail`."""
+        if epoch != self._consumer.epoch:  # known before this thread begins the message again
+            self._late.put(id, failure)
+            return
         self._call(partial(self._fail_now, epoch, tag, id, failure))
 
     def hand_back(self, epoch: int, tag: int, id: int) -> None:
@@ -318,6 +325,10 @@ class RabbitMQBroker:
         """Look at a message more closely; see `ConsumerEvents`."""
         return self._settlement.look_at(raw)
 
+    def on_hand_back(self, tag: int) -> bool:
+        """A message is given back, and nobody has died; see `ConsumerEvents`."""
+        return self._settlement.clear(tag)
+
     def on_deliveries_lost(self) -> None:
         """The broker gives all deliveries out again; see `ConsumerEvents`."""
         self._publisher.forget_deliveries()
@@ -343,6 +354,8 @@ class RabbitMQBroker:
     def _fail_now(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
         if epoch == self._consumer.epoch:
             self._settlement.fail(tag, id, failure)
+        else:
+            self._late.put(id, failure)
 
     def _hand_back_now(self, epoch: int, tag: int, id: int) -> None:
         if epoch == self._consumer.epoch:
@@ -355,7 +368,6 @@ class RabbitMQBroker:
             self._consumer.pause(_BLOCKED)
 
     def _on_answered(self) -> None:
-        self._answers += 1
         self._consumer.acknowledge()
         self._settlement.forget(self._ledger.oldest_open)
         if self._sending and not self._publisher.waits_for(NO_DELIVERY):

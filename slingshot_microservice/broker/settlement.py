@@ -109,6 +109,18 @@ class Settlement:
         _log.info("message %d is given back to its queue in %.1f s", id, pause)
         self._consumer.hand_back_later(tag, id, pause)
 
+    def clear(self, tag: int) -> bool:
+        """See that a suspect that is given back by the living does not look like another death.
+
+        Returns:
+            Whether delivery ``tag`` is one: then a copy, never delivered before, takes its place.
+        """
+        raw, history = self._unusual.get(tag, (None, History()))
+        if raw is None or history.deaths < 0 or not self._publisher.is_ready:
+            return False
+        self._renew(raw, history)
+        return True
+
     def forget(self, oldest_open: int) -> None:
         """Forget what came before that delivery tag, which is settled; with 0, everything."""
         unusual = self._unusual

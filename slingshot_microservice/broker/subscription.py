@@ -37,6 +37,8 @@ class Subscription:
         self._on_change = on_change
         self._channel: Channel | None = None
         self._wanted = False
+        self._tags: list[str] = []
+        self._rounds = 0
         self.state = SubscriptionState.IDLE
 
     @property
@@ -66,7 +68,7 @@ class Subscription:
         self.state = SubscriptionState.IDLE
 
     def _act(self) -> None:
-        if self._channel is None:
+        if self._channel is None or not self._channel.is_open:  # or being closed by us
             return
         if self._wanted and self.state is SubscriptionState.IDLE:
             self.state = SubscriptionState.STARTING
@@ -77,34 +79,35 @@ class Subscription:
 
     def _start(self, channel: Channel) -> None:
         # The prefetch counts for the consumers that are started after it. pika sends each of these
-        # when the one before it is answered, so the last answer speaks for all.
-        last = self._consumers[-1][0]
-        for tag, queue, prefetch in self._consumers:
+        # when the one before it is answered, so the last answer speaks for all. It calls us back
+        # before it forgets the tag of a consumer that has ended: so tags are not used twice.
+        self._rounds += 1
+        self._tags = [f"{tag}-{self._rounds}" for tag, _, _ in self._consumers]
+        for tag, (_, queue, prefetch) in zip(self._tags, self._consumers, strict=True):
             channel.basic_qos(prefetch_count=prefetch)
             channel.basic_consume(
                 queue,
                 read_past_pika,
                 consumer_tag=tag,
-                callback=self._on_consuming if tag == last else None,
+                callback=self._on_consuming if tag == self._tags[-1] else None,
             )
 
     def _stop(self, channel: Channel) -> None:
-        last = self._consumers[-1][0]
-        for tag, _, _ in self._consumers:
-            channel.basic_cancel(tag, callback=self._on_stopped if tag == last else _ignore)
+        # pika calls back whoever waits for any consumer's end: so they are ended one by one.
+        channel.basic_cancel(self._tags.pop(), callback=self._on_stopped)
 
     def _on_consuming(self, _frame: object) -> None:
         self._enter(SubscriptionState.CONSUMING)
 
     def _on_stopped(self, _frame: object) -> None:
-        self._enter(SubscriptionState.IDLE)
+        channel = self._channel
+        if self._tags and channel is not None and channel.is_open:
+            self._stop(channel)
+        else:
+            self._enter(SubscriptionState.IDLE)
 
     def _enter(self, state: SubscriptionState) -> None:
         if self._channel is not None and self._channel.is_open:
             self.state = state
             self._on_change()
             self._act()
-
-
-def _ignore(_frame: object) -> None:
-    """Take an answer that the last one speaks for; without a callback pika asks for none."""

@@ -84,7 +84,8 @@ class Watch:
             waits.check(link, "asked for a channel", now)
         else:
             waits.end()
-            if state is SubscriptionState.CONSUMING and now - self._asked > _CONSUMER_SECONDS:
+            asked = now - self._asked <= _CONSUMER_SECONDS
+            if link.is_connected and state is SubscriptionState.CONSUMING and not asked:
                 self._asked = now
                 self._ask(link.connection)
 
@@ -96,7 +97,8 @@ class Watch:
             if not consumers and consuming and epoch == self._consumer.epoch:
                 self._consumer.link.restart("RabbitMQ knows of no consumer on the queue")
 
-        _ConsumerCount(connection, self._consumer.inbound, check)
+        for queue in self._consumer.subscription.queues:
+            _ConsumerCount(connection, queue, check)
 
     def _look_at_publisher(self, now: float) -> None:
         link, seconds = self._publisher.link, self._publisher.unanswered_seconds
@@ -104,6 +106,9 @@ class Watch:
             link.restart(f"no confirm for {seconds:.0f} s (option confirm_timeout)")
         elif link.is_connected and not self._publisher.is_ready:
             self._publisher_waits.check(link, "asked for a channel with confirms", now)
+        elif self._publisher.is_declaring:
+            what = f"asked for queues, time {self._publisher.declarations}"
+            self._publisher_waits.check(link, what, now, _DECLARATION_SECONDS)
         else:
             self._publisher_waits.end()
 
@@ -153,7 +158,8 @@ class _ConsumerCount:
 
     def _ask(self, channel: Channel) -> None:
         def take(frame: Any) -> None:
-            channel.close()
+            if channel.is_open:
+                channel.close()
             self._on_answer(frame.method.consumer_count)
 
         channel.queue_declare(self._queue, passive=True, callback=take)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..backoff import pauses
@@ -199,6 +200,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             left.append(error.__cause__)
         elif error.__context__ is not None and not error.__suppress_context__:
             left.append(error.__context__)
-        members = getattr(error, "exceptions", None)
+        members = None
+        with suppress(Exception):  # a user's error may have a property of this name that fails
+            members = getattr(error, "exceptions", None)
         if isinstance(members, tuple):  # Python 3.10 knows no type of groups
             left += [each for each in members if isinstance(each, BaseException)]

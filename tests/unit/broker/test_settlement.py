@@ -1,77 +1,165 @@
-"""A message comes again: did a worker die of it, or only a connection?"""
+"""What becomes of messages, with the wire cut away: real books, stand-ins for connections."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from slingshot_microservice.broker.amqp import encode_properties, make_properties
-from slingshot_microservice.broker.publisher import Copy
-from slingshot_microservice.broker.queues import QueueBook
+from slingshot_microservice.broker.amqp import Server, encode_properties, make_properties
+from slingshot_microservice.broker.protocol import Failure
+from slingshot_microservice.broker.rabbitmq import RabbitMQBroker
 from slingshot_microservice.broker.requeue import RequeuePauses
 from slingshot_microservice.broker.retries import RetryPolicy
-from slingshot_microservice.broker.settlement import Settlement
-from slingshot_microservice.hotpath import RawDelivery
+from slingshot_microservice.hotpath import FrameReader, RawDelivery, Received
+
+NOTHING = Received([], [], [], [], b"")
+HEARTBEAT = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+SUSPECT: dict[str, object] = {"slingshot-deaths": 0}
 
 
-class Books:
-    """A settlement, and the copies that it sends."""
+class Kit:
+    """A broker whose connections are not there, and what it sent past the hot path."""
 
     def __init__(self) -> None:
-        self.copies: list[tuple[int, Copy]] = []
-        self.queues = QueueBook("in", ["out"])
-        self.recent: set[int] = set()
-        self._tag = 0
-        self.settlement = Settlement(
-            self.queues,
-            RetryPolicy(attempts=5, delays=(1.0,), deaths=3),
-            RequeuePauses(0.1, 1.0),
-            service="test",
-            consumer=cast(Any, self),
-            publisher=cast(Any, self),
-            suspects=100,
+        self.failures: list[BaseException] = []
+        self.broker = RabbitMQBroker(
+            Server(("nowhere",), 1, "user", "secret", 15, 1, 1),
+            service="shout",
+            inbound="in",
+            outbound=["out"],
+            prefetch=100,
+            open_timeout=1,
+            policy=RetryPolicy(attempts=5, delays=(1.0,), deaths=3),
+            pauses=RequeuePauses(0.1, 1),
+            confirm_timeout=60,
+            consumer_timeout=1_800,
+            on_failure=self.failures.append,
         )
+        self.copies: list[tuple[str, Any]] = []
+        self.acked: list[bytes] = []
+        channel = SimpleNamespace(
+            is_open=True,
+            basic_publish=lambda _exchange, queue, _body, properties, mandatory: (
+                self.copies.append((queue, properties)) if mandatory else None
+            ),
+        )
+        self.consumer, self.publisher = self.broker._consumer, self.broker._publisher
+        self.consumer.link = SimpleNamespace(send=self.acked.append, channel=channel)  # type: ignore[assignment]
+        self.publisher.link = SimpleNamespace(send=lambda _data: None, channel=channel)  # type: ignore[assignment]
+        self.broker._thread = SimpleNamespace(is_alive=lambda: True)  # type: ignore[assignment]
+        self.broker._loop.close()
+        self.broker._loop = SimpleNamespace(add_callback_threadsafe=lambda call: call())  # type: ignore[assignment]
+        self.publisher._on_confirms_on(None)
+        self.consumer.epoch = 1
+        self.consumer.subscription.wanted = True
+        self.tag = 0
 
-    def replace(self, tag: int, copy: Copy) -> None:
-        self.copies.append((tag, copy))
+    def deliver(self, headers: dict[str, object], *, redelivered: bool = False) -> None:
+        """Let id 7 come in with these headers."""
+        properties = make_properties(headers=headers, delivery_mode=2)
+        self.tag += 1
+        raw = RawDelivery(self.tag, redelivered, encode_properties(properties), b"7")
+        self.consumer.on_received(NOTHING._replace(raw=[raw]))
 
-    def flush(self) -> None: ...
+    def idle(self) -> bool:
+        """Whether nothing waits for an answer."""
+        return self.publisher.is_idle
 
-    def look_at_suspect(self, id: int, deaths: int = 0) -> int | None:
-        """Let a message that is under suspicion come again."""
-        self._tag += 1
-        headers: dict[str, object] = {"slingshot-deaths": deaths}
-        properties = encode_properties(make_properties(headers=headers, delivery_mode=2))
-        return self.settlement.look_at(RawDelivery(self._tag, True, properties, b"%d" % id))
+    def confirm(self) -> None:
+        """Confirm everything that was published."""
+        self.publisher.on_received(NOTHING._replace(confirms=[(0, True, True)]))
 
 
 @pytest.fixture
-def books() -> Books:
-    return Books()
+def kit() -> Kit:
+    return Kit()
 
 
-def test_a_suspect_that_comes_again_has_killed_a_worker(books: Books) -> None:
-    assert books.look_at_suspect(7) is None
-    assert [copy.queue for _, copy in books.copies] == [books.queues.suspect]
+def test_a_suspect_that_is_handed_back_has_seen_no_death(kit: Kit) -> None:
+    kit.deliver(SUSPECT)
+    kit.consumer.cancel()
+    ((queue, properties),) = kit.copies
+    assert (queue, properties.headers) == ("in.suspect", SUSPECT)
+    assert not kit.idle(), "a drain waits for the copy"
+    kit.confirm()
+    assert kit.idle()
+    assert len(kit.acked) == 1
 
 
-def test_the_one_suspect_that_a_lost_channel_may_have_had_on_its_way_has_not(books: Books) -> None:
-    books.settlement.begin_anew()
-    assert books.look_at_suspect(7, deaths=2) == 7
-    assert books.copies == []
+def test_a_suspect_that_comes_back_from_the_dead_has_seen_one_more(kit: Kit) -> None:
+    kit.deliver(SUSPECT, redelivered=True)
+    ((queue, properties),) = kit.copies
+    assert (queue, properties.headers) == ("in.suspect", {"slingshot-deaths": 1})
 
 
-def test_a_second_one_has(books: Books) -> None:
-    books.settlement.begin_anew()
-    assert books.look_at_suspect(7) == 7
-    assert books.look_at_suspect(8, deaths=2) is None
-    assert [copy.queue for _, copy in books.copies] == [books.queues.dead]
+def test_the_third_death_parks(kit: Kit) -> None:
+    kit.deliver({"slingshot-deaths": 2}, redelivered=True)
+    ((queue, properties),) = kit.copies
+    assert queue == "in.dead"
+    assert properties.headers["slingshot-reason"] == "worker-died"
 
 
-def test_one_that_this_process_had_before_uses_up_nothing(books: Books) -> None:
-    books.settlement.begin_anew()
-    books.recent.add(7)
-    assert books.look_at_suspect(7) == 7
-    assert books.look_at_suspect(8) == 8
-    assert books.copies == []
+def test_an_ordinary_message_is_given_back_as_it_is(kit: Kit) -> None:
+    kit.deliver({"slingshot-attempts": 1})
+    kit.consumer.cancel()
+    assert not kit.copies
+    assert len(kit.acked) == 1
+
+
+def test_what_was_given_back_too_often_is_sent_anew(kit: Kit) -> None:
+    kit.consumer.recent.add([7])
+    kit.deliver({"x-delivery-count": 5, "slingshot-attempts": 2}, redelivered=True)
+    ((queue, properties),) = kit.copies
+    assert (queue, properties.headers["slingshot-attempts"]) == ("in.retry.100", 2)
+    assert "x-delivery-count" not in properties.headers
+
+
+def test_a_failure_that_outlasts_its_channel_counts(kit: Kit) -> None:
+    kit.deliver({"slingshot-attempts": 1})
+    batch = kit.broker.receive()
+    assert batch is not None
+    kit.consumer.on_lost()
+    kit.consumer.epoch += 1
+    kit.publisher._on_confirms_on(None)
+    kit.consumer.subscription.wanted = True
+    kit.broker.fail(batch.epoch, 1, 7, Failure("rejected", "Reject", "never"))
+    kit.tag = 0
+    kit.deliver({"slingshot-attempts": 1}, redelivered=True)
+    again = kit.broker.receive()
+    assert again is not None
+    assert not kit.broker.begin(again.epoch, again.deliveries[0]), "it is not run again"
+    ((queue, properties),) = kit.copies
+    assert queue == "in.dead"
+    assert properties.headers["slingshot-attempts"] == 2
+
+
+def test_a_late_result_settles_its_message_and_no_other(kit: Kit) -> None:
+    kit.deliver({"slingshot-attempts": 1})
+    assert kit.broker.receive() is not None
+    kit.consumer.on_lost()
+    kit.consumer.epoch += 1
+    kit.consumer.subscription.wanted = True
+    kit.broker.finish(1, 1, 7, [])
+    assert kit.broker.begin(kit.consumer.epoch, (1, 7, False)), "another message of that id"
+    kit.tag = 0
+    kit.deliver({"slingshot-attempts": 1}, redelivered=True)
+    batch = kit.broker.receive()
+    assert batch is not None
+    assert not kit.broker.begin(batch.epoch, batch.deliveries[0])
+    assert kit.broker.begin(batch.epoch, batch.deliveries[0]), "once"
+
+
+def test_a_heartbeat_is_no_confirm(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("slingshot_microservice.broker.publisher.time.monotonic", lambda: now)
+    assert kit.publisher.unanswered_seconds == 0
+    kit.deliver({"slingshot-attempts": 1})
+    kit.broker.finish(1, 1, 7, [(0, 7)])
+    reader = FrameReader(1)
+    for now in range(0, 121, 6):  # noqa: B007  # the clock reads it
+        kit.publisher.on_received(reader.feed(HEARTBEAT))
+    assert kit.publisher.unanswered_seconds == 120
+    kit.confirm()
+    assert kit.publisher.unanswered_seconds == 0

@@ -39,10 +39,12 @@ class Scene:
             is_declared=True,
             inbound="in",
             epoch=1,
-            subscription=SimpleNamespace(state=State.CONSUMING, wanted=True),
+            subscription=SimpleNamespace(state=State.CONSUMING, wanted=True, queues={"in"}),
             in_hand=SimpleNamespace(seconds=0.0),
         )
-        self.publisher = SimpleNamespace(link=Link(), is_ready=True, unanswered_seconds=0.0)
+        self.publisher = SimpleNamespace(
+            link=Link(), is_ready=True, unanswered_seconds=0.0, is_declaring=False, declarations=0
+        )
         monkeypatch.setattr(f"{Watch.__module__}.time.monotonic", lambda: self.now)
         Watch(
             cast(Any, self),
