@@ -231,6 +231,14 @@ class Link:
             connection.close(_CONNECTION_FORCED, shorten_utf8(reason))
             self._loop.call_later(_CLOSE_SECONDS, partial(self._abandon, connection, reason))
 
+    def give_up_connecting(self, error: Exception) -> bool:
+        """Make a new connection in place of one that is not open yet; return whether it was so."""
+        connection = self._connection
+        if connection is None or connection.is_open or connection.is_closed:
+            return False
+        self._abandon(connection, describe(error))
+        return True
+
     def close(self, *, at_once: bool = False) -> None:
         """Disconnect for good; ``on_closed`` is the end.
 

@@ -270,7 +270,8 @@ class RabbitMQBroker:
             self._consumer.link.connect()
             self._publisher.link.connect()
             self._watch.start()
-            self._loop.start()
+            while not self._run_loop():
+                pass
         except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("the I/O thread has died: %r", error, exc_info=True)
             self._fail(BrokerError(f"the I/O thread has died: {error!r}"))
@@ -278,6 +279,18 @@ class RabbitMQBroker:
             self._on_failure(error)
         finally:
             self._loop.close()
+
+    def _run_loop(self) -> bool:
+        """Run pika's loop; return whether that has ended, and is not to be run again."""
+        try:
+            self._loop.start()
+        except ValueError as error:
+            # pika raises it into the loop when a peer is gone again as soon as it has accepted.
+            links = (self._consumer.link, self._publisher.link)
+            if not any([link.give_up_connecting(error) for link in links]):
+                raise
+            return False
+        return True
 
     def _fail(self, error: BrokerError) -> None:
         for future in (self._opened, self._sent, self._started, self._settled):
