@@ -44,19 +44,14 @@ __all__ = [
     "IOLoop",
     "Link",
     "LinkListener",
-    "Properties",
     "Server",
     "Timer",
-    "decode_properties",
     "describe",
-    "encode_properties",
-    "make_properties",
     "read_past_pika",
 ]
 
 _log = logging.getLogger(__name__)
 
-Properties = pika.BasicProperties
 Timer: TypeAlias = "_Timeout"
 _CONNECT_SECONDS = 5  # with TCP, login and all
 _ACCESS_REFUSED = 403
@@ -357,31 +352,6 @@ class Link:
 def read_past_pika(*_arguments: object) -> None:
     """Stand in for callbacks that pika asks for and never calls: the reader is before it."""
     raise AssertionError("pika was handed a frame that the frame reader should have taken")
-
-
-def make_properties(*, headers: dict[str, object], delivery_mode: int) -> Properties:
-    """Make message properties."""
-    return Properties(headers=headers, delivery_mode=delivery_mode)  # type: ignore[no-untyped-call]
-
-
-def encode_properties(properties: Properties) -> bytes:
-    """Return message properties as they go over the wire.
-
-    Raises:
-        Exception: Of any kind, if pika cannot write them.
-    """
-    return b"".join(properties.encode())  # type: ignore[no-untyped-call]
-
-
-def decode_properties(encoded: bytes) -> Properties:
-    """Read message properties as they were on the wire.
-
-    Raises:
-        Exception: Of any kind, if they are not what AMQP says.
-    """
-    properties = Properties()  # type: ignore[no-untyped-call]
-    properties.decode(encoded)  # type: ignore[no-untyped-call]
-    return properties
 
 
 def is_refusal(reason: BaseException) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from .._version import __version__
 from ..hotpath import RawDelivery
-from .amqp import Properties, decode_properties, encode_properties, make_properties
+from .properties import Properties, decode_properties, encode_properties, make_properties
 from .protocol import Failure
 from .retries import LAST_TIME_HEADER, History, Parked
 

@@ -19,8 +19,9 @@ from ..hotpath import (
     Returned,
     decode_id,
 )
-from .amqp import Link, Properties, read_past_pika
+from .amqp import Link, read_past_pika
 from .declaration import QueueDeclaration
+from .properties import Properties
 from .queues import QueueBook
 
 __all__ = ["Copy", "Publisher"]

@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Mapping
 
 from ..hotpath import MalformedIdError, RawDelivery, decode_id
-from .amqp import Properties
 from .consumer import NO_PROPERTIES, Consumer
 from .copies import headers_of, parked_properties, retry_properties
+from .properties import Properties
 from .protocol import Failure
 from .publisher import Copy, Publisher
 from .queues import QueueBook

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-from ..broker.amqp import Properties
+from ..broker.properties import Properties
 from ..hotpath import MalformedIdError, decode_id
 from .reasons import REASONS, UNKNOWN_REASON
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..broker.amqp import Properties
+from ..broker.properties import Properties
 from ..broker.waiting import WaitingChannel
 from ..errors import BrokerError
 

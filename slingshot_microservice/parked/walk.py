@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from ..broker.amqp import Properties
+from ..broker.properties import Properties
 from ..broker.waiting import WaitingChannel
 from ..errors import BrokerError
 from .holdings import Holdings

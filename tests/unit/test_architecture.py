@@ -52,7 +52,12 @@ MAY_KNOW: dict[str, set[str]] = {
 
 # Heavy libraries, and the modules that may import each. The demo's services are user code.
 IMPORTERS = {
-    "pika": {"broker/amqp.py", "broker/stream.py", "broker/waiting.py"},
+    "pika": {
+        "broker/amqp.py",
+        "broker/properties.py",
+        "broker/stream.py",
+        "broker/waiting.py",
+    },
     "requests": {"sysmap/client.py"},
     "boto3": {"files/s3.py"},
     "botocore": {"files/s3.py"},

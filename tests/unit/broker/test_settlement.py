@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from slingshot_microservice.broker.amqp import Server, encode_properties, make_properties
+from slingshot_microservice.broker.amqp import Server
+from slingshot_microservice.broker.properties import encode_properties, make_properties
 from slingshot_microservice.broker.protocol import Failure
 from slingshot_microservice.broker.rabbitmq import RabbitMQBroker
 from slingshot_microservice.broker.requeue import RequeuePauses

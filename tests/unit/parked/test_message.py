@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from slingshot_microservice.broker.amqp import Properties, make_properties
+from slingshot_microservice.broker.properties import Properties, make_properties
 from slingshot_microservice.parked.message import (
     ParkedMessage,
     original_properties,
