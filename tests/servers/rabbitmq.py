@@ -222,7 +222,12 @@ class RabbitMQNode(QueueClient):
         """
         wait_for(lambda: self.depth(queue) == 0, timeout, f"queue {queue} to have nothing waiting")
         if not self.external:
-            wait_for(lambda: self.unsettled(queue) == 0, timeout, f"the last ack of queue {queue}")
+            # Twice: one queue is counted after the other, and a message may move between them.
+            wait_for(
+                lambda: self.unsettled(queue) == 0 == self.unsettled(queue),
+                timeout,
+                f"the last ack of queue {queue}",
+            )
 
     def _start_port_mapper(self) -> ServerProcess:
         # Started by the node it would become a daemon, which outlives the tests.
