@@ -73,8 +73,8 @@ class QueueClient:
     def delete(self, queue: str) -> None:
         """Remove a queue, and those that lie beside it, with what is in them; it need not exist."""
         with self.channel() as channel:
-            for suffix in ("", ".dead", ".suspect", *(f".retry.{wait}" for wait in _WAITS)):
-                channel.queue_delete(queue + suffix)
+            for name in (queue, f"{queue}.dead", *self.beside(queue)):
+                channel.queue_delete(name)
 
     def publish(self, queue: str, bodies: Iterable[bytes], **properties: Any) -> None:
         """Put messages into a queue; when this returns, they are safe there.
@@ -115,6 +115,10 @@ class QueueClient:
                 )
                 channel.basic_ack(0, multiple=True)
         return bodies
+
+    def beside(self, queue: str) -> list[str]:
+        """Return the names of the queues beside one in which its messages may wait."""
+        return [f"{queue}.suspect", *(f"{queue}.retry.{wait}" for wait in _WAITS)]
 
     def exists(self, queue: str) -> bool:
         """Whether there is such a queue."""

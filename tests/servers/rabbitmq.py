@@ -220,7 +220,13 @@ class RabbitMQNode(QueueClient):
 
         Of a broker that is not ours, only the waiting messages can be seen.
         """
-        wait_for(lambda: self.depth(queue) == 0, timeout, f"queue {queue} to have nothing waiting")
+        # Asked one by one, because RabbitMQ's listing of quorum queues is some seconds old.
+        queues = [queue, *filter(self.exists, self.beside(queue))]
+        wait_for(
+            lambda: not any(map(self.depth, queues)),
+            timeout,
+            f"queue {queue} to have nothing waiting",
+        )
         if not self.external:
             # Twice: one queue is counted after the other, and a message may move between them.
             wait_for(
