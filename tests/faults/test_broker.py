@@ -43,6 +43,7 @@ def test_broker(scene: Scene, how: str) -> None:
     for number in range(SIZE.outages):
         wait_for_runs(ledger, SIZE.ids * (number + 1) // (SIZE.outages + 1))
         if how == "killed":
+            broker.write_down()
             broker.kill()
         else:
             broker.stop()

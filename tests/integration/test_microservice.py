@@ -227,6 +227,7 @@ def test_the_broker_may_be_restarted_and_nothing_is_lost(world: World) -> None:
     world.rabbitmq.publish(inbound, [b"%d" % id for id in range(count)])
     with running(service(world, process, reconnect_pause=0.1, reconnect_pause_limit=0.5)):
         assert started.wait(30)
+        world.rabbitmq.write_down()
         world.rabbitmq.kill()
         gate.set()
         world.rabbitmq.start()

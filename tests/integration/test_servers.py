@@ -72,8 +72,7 @@ def test_rabbitmq_keeps_durable_messages_when_killed(
     queue = queue_name()
     rabbitmq.declare(queue)
     rabbitmq.publish(queue, [b"durable"])
-    # It writes down which queues there are some time after it has said that it made them.
-    rabbitmq.control("eval", "mnesia:sync_log().")
+    rabbitmq.write_down()
     rabbitmq.kill()
     assert not rabbitmq.answers()
     rabbitmq.start()

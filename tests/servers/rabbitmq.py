@@ -167,6 +167,13 @@ class RabbitMQNode(QueueClient):
         self.control("join_cluster", other.name)
         self.control("start_app")
 
+    def write_down(self) -> None:
+        """Let the node write down which queues there are.
+
+        It does so some time after it has said that it made them; killed before, it forgets them.
+        """
+        self.control("eval", "mnesia:sync_log().")
+
     def restart(self) -> None:
         """Shut the node down in good order, and start it again on the same port and data."""
         self.stop()
