@@ -293,16 +293,12 @@ class RabbitMQBroker:
         return True
 
     def _fail(self, error: BrokerError) -> None:
-        for future in (self._opened, self._sent, self._started, self._settled):
-            if not future.done():
-                future.set_exception(error)
+        _refuse(error, self._opened, self._sent, self._started, self._settled)
 
     def _on_refused(self, error: BrokerError) -> None:
         # Once the service runs, who is refused may be let in again; until then it is a mistake.
         if not self._started.done():
-            for future in (self._opened, self._sent, self._started):
-                if not future.done():
-                    future.set_exception(error)
+            _refuse(error, self._opened, self._sent, self._started)
 
     def _on_link_closed(self) -> None:
         self._open_links -= 1
@@ -310,16 +306,14 @@ class RabbitMQBroker:
             self._loop.stop()
 
     def _check_opened(self) -> None:
-        ready = self._consumer.is_declared and self._publisher.is_ready
-        if ready and not self._opened.done():
-            self._opened.set_result(None)
+        if self._consumer.is_declared and self._publisher.is_ready:
+            _fulfil(self._opened)
 
     on_declared = _check_opened
 
     def on_consuming(self) -> None:
         """RabbitMQ has confirmed the consumer; see `ConsumerEvents`."""
-        if not self._started.done():
-            self._started.set_result(None)
+        _fulfil(self._started)
 
     def on_queue_error(self, queue: str, error: BrokerError) -> None:
         """A queue cannot be had; see `ConsumerEvents`."""
@@ -385,16 +379,13 @@ class RabbitMQBroker:
         self._settlement.forget(self._ledger.oldest_open)
         if self._sending and not self._publisher.waits_for(NO_DELIVERY):
             self._sending = False
-            if not self._sent.done():
-                self._sent.set_result(None)
+            _fulfil(self._sent)
         self._check_settled()
 
     def _on_given_up(self, tag: int, reason: str, copy: Copy | None) -> None:
         if tag == NO_DELIVERY:
             self._sending = False
-            if not self._sent.done():
-                error = BrokerError(f"outputs of startup cannot be sent: {reason}")
-                self._sent.set_exception(error)
+            _refuse(BrokerError(f"outputs of startup cannot be sent: {reason}"), self._sent)
         elif copy is not None:
             _log.error("message %d cannot be put aside: %s", copy.stands_for, reason)
             self._settlement.give_back(tag, copy.stands_for)
@@ -412,9 +403,23 @@ class RabbitMQBroker:
 
     def _check_settled(self) -> None:
         idle = self._publisher.is_idle and not self._finished
-        if self._closing and idle and not self._settled.done():
-            self._settled.set_result(None)
+        if self._closing and idle:
+            _fulfil(self._settled)
 
     def _disconnect(self, *, at_once: bool) -> None:
         self._consumer.link.close(at_once=at_once)
         self._publisher.link.close(at_once=at_once)
+
+
+# The first that settles a future is the one that counts.
+
+
+def _fulfil(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _refuse(error: BrokerError, *futures: Future[None]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
