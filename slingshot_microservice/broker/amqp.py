@@ -118,7 +118,7 @@ class LinkListener(Protocol):
         """Something came in that is ours to read."""
         ...
 
-    def on_blocked(self, reason: str) -> None:
+    def on_blocked(self) -> None:
         """RabbitMQ reads nothing from this connection for now: it has an alarm."""
         ...
 
@@ -300,7 +300,7 @@ class Link:
 
     def _on_blocked(self, _connection: object, frame: Any) -> None:
         _log.warning("%s blocks publishers: %s", self._place, frame.method.reason)
-        self._listener.on_blocked(frame.method.reason)
+        self._listener.on_blocked()
 
     def _on_unblocked(self, _connection: object, _frame: object) -> None:
         _log.info("%s takes messages again", self._place)

@@ -140,7 +140,7 @@ class Consumer:
         self._ledger.forget_deliveries()
         self._events.on_deliveries_lost()
 
-    def on_blocked(self, reason: str) -> None:
+    def on_blocked(self) -> None:
         """Of no consequence: RabbitMQ blocks who publishes, and this connection does not."""
 
     def on_unblocked(self) -> None:

@@ -24,7 +24,7 @@ from .declaration import QueueDeclaration
 from .properties import Properties
 from .queues import QueueBook
 
-__all__ = ["Copy", "Publisher"]
+__all__ = ["Copy", "Publisher", "stand_in_for"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Copy(NamedTuple):
     @property
     def stands_for(self) -> int:
         """Its id, or a number that stands for a body that is none."""
-        return _stand_for(self.body)
+        return stand_in_for(self.body)
 
 
 class Publisher:
@@ -55,7 +55,7 @@ class Publisher:
         ledger: Notes what left and what was answered.
         queues: What numbers stand for which queues.
         on_ready: Called when publishing has become possible.
-        on_pause: Called with the reason when RabbitMQ reads no more for now, and with None when it
+        on_blocked: Called with True when RabbitMQ reads no more for now, and with False when it
             does again.
         on_answered: Called when publishes have become safe.
         on_given_up: Called with a delivery tag, the reason, and, if it was not its outputs but a
@@ -70,7 +70,7 @@ class Publisher:
         *,
         queues: QueueBook,
         on_ready: Callable[[], None],
-        on_pause: Callable[[str | None], None],
+        on_blocked: Callable[[bool], None],
         on_answered: Callable[[], None],
         on_given_up: Callable[[int, str, Copy | None], None],
     ) -> None:
@@ -78,7 +78,7 @@ class Publisher:
         self._queues = queues
         self._writer = FrameWriter(Link.CHANNEL, queues.outbound)
         self._on_publishing = on_ready
-        self._on_pause = on_pause
+        self._on_blocked = on_blocked
         self._on_answered = on_answered
         self._on_given_up = on_given_up
         self._confirming = False
@@ -178,17 +178,17 @@ class Publisher:
         self._copies[tag] = copy
         self.publish(tag, [(copy.queue, copy.stands_for)])
 
-    def on_blocked(self, reason: str) -> None:
+    def on_blocked(self) -> None:
         """RabbitMQ reads nothing from this connection for now."""
         self._blocked = True
-        self._on_pause(reason)
+        self._on_blocked(True)
 
     def on_unblocked(self) -> None:
         """RabbitMQ reads again."""
         if self._blocked:
             self._blocked = False
             self._progress = time.monotonic()
-            self._on_pause(None)
+            self._on_blocked(False)
 
     def forget_deliveries(self) -> None:
         """All deliveries are void; only what belongs to none is still to be sent."""
@@ -225,7 +225,7 @@ class Publisher:
         if index >= 0 and index not in self._warned:
             self._warned.add(index)
             _log.warning("queue %r did not take a message: %s", returned.queue, returned.text)
-        self._ledger.returned((index, _stand_for(returned.body)))
+        self._ledger.returned((index, stand_in_for(returned.body)))
 
     def _on_refused(self, refused: list[tuple[int, list[Publish]]]) -> None:
         """Try once more with queues that are known to exist; after that, give up."""
@@ -292,7 +292,7 @@ def _indexes(entries: Sequence[tuple[int, Sequence[Publish]]]) -> list[int]:
     return sorted({queue for _, publishes in entries for queue, _ in publishes})
 
 
-def _stand_for(body: bytes) -> int:
+def stand_in_for(body: bytes) -> int:
     """Return what stands for a message where the ledger has an id; equal bodies are equal."""
     try:
         return decode_id(body)

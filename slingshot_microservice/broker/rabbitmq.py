@@ -99,7 +99,7 @@ class RabbitMQBroker:
             self._ledger,
             queues=queues,
             on_ready=self._check_opened,
-            on_pause=self._on_publisher_pause,
+            on_blocked=self._on_publisher_blocked,
             on_answered=self._on_answered,
             on_given_up=self._on_given_up,
         )
@@ -368,11 +368,11 @@ class RabbitMQBroker:
         if epoch == self._consumer.epoch:
             self._consumer.hand_back(tag, id)
 
-    def _on_publisher_pause(self, reason: str | None) -> None:
-        if reason is None:
-            self._consumer.resume(_BLOCKED)
-        else:
+    def _on_publisher_blocked(self, blocked: bool) -> None:
+        if blocked:
             self._consumer.pause(_BLOCKED)
+        else:
+            self._consumer.resume(_BLOCKED)
 
     def _on_answered(self) -> None:
         self._consumer.acknowledge()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Mapping
 
 from ..hotpath import MalformedIdError, RawDelivery, decode_id
@@ -11,7 +10,7 @@ from .consumer import NO_PROPERTIES, Consumer
 from .copies import headers_of, parked_properties, retry_properties
 from .properties import Properties
 from .protocol import Failure
-from .publisher import Copy, Publisher
+from .publisher import Copy, Publisher, stand_in_for
 from .queues import QueueBook
 from .requeue import RequeuePauses
 from .retries import History, Parked, RetryPolicy, wait_of
@@ -136,7 +135,7 @@ class Settlement:
     def _on_malformed(self, raw: RawDelivery, error: MalformedIdError) -> None:
         if self._policy is None:
             _log.error("%s; the message is given back to its queue (option parking)", error)
-            self.give_back(raw.tag, zlib.crc32(raw.body))
+            self.give_back(raw.tag, stand_in_for(raw.body))
             return
         failure = Failure("malformed-id", type(error).__name__, str(error))
         self._park(raw, Parked(History.of(headers_of(raw)), failure.reason), failure)
