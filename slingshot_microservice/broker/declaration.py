@@ -40,7 +40,6 @@ class QueueDeclaration:
         self._on_done = on_done
         self._on_error = on_error
         self._create = False
-        self._last = False  # whether it did not take the last of them
         self._refused = 0  # how many of the present queue's arguments the broker did not take
         self._open_channel()
 
@@ -63,16 +62,16 @@ class QueueDeclaration:
         def next_queue(_frame: object) -> None:
             del self._queues[0]
             self._create = False
-            self._last = False
             self._refused = 0
             self._declare(channel)
 
         queue, create = self._queues[0], self._create
+        arguments = queue.arguments[min(self._refused, len(queue.arguments) - 1)]
         channel.queue_declare(
             queue.name,
             passive=not create,
             durable=create,
-            arguments=dict(queue.arguments[self._refused]) if create else None,
+            arguments=dict(arguments) if create else None,
             callback=next_queue,
         )
 
@@ -80,16 +79,15 @@ class QueueDeclaration:
         if not self._queues or not isinstance(reason, ChannelClosedByBroker):
             return
         queue = self._queues[0]
-        last = self._refused + 1 >= len(queue.arguments)
+        refused_all = self._refused >= len(queue.arguments)
         if reason.reply_code == _NOT_FOUND and not self._create:
             self._create = True
             self._open_channel()
-        elif reason.reply_code == _PRECONDITION_FAILED and self._create and not self._last:
+        elif reason.reply_code == _PRECONDITION_FAILED and self._create and not refused_all:
             # Somebody else has just created it, with other arguments: then it is used as it is.
             # Or the broker does not know the arguments, and the next look does not find it.
             self._create = False
-            self._last = last
-            self._refused += not last
+            self._refused += 1
             self._open_channel()
         else:
             error = BrokerError(f"queue {queue.name!r} cannot be had: {describe(reason)}")
