@@ -256,7 +256,9 @@ class Consumer:
         self._ledger.deliver(sorted([*usual, *((raw.tag, 0, True) for raw in unusual)]))
         for message in unusual:
             id = self._events.on_unusual(message)
-            if id is not None:
+            if id is None:
+                self.note_ended(1)
+            else:
                 usual.append((message.tag, id, message.redelivered))
         return sorted(usual)
 
