@@ -132,7 +132,7 @@ def _run_child(arguments: argparse.Namespace) -> None:
 
         process = service.definition.process
         service = service.variant(process=_counted(process, arguments.max_requests, recycle))
-    link.watch(service.stop)
+    link.watch(service.stop, service.trouble)
     link.say(DRAIN, service.definition.options.drain_timeout)
     service.start(on_running=lambda: link.say(RUNNING))
 

@@ -6,12 +6,13 @@ import logging
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..backoff import pauses
-from .link import DRAIN, RECYCLING, RUNNING, ParentLink
+from .link import DRAIN, RECYCLING, RUNNING, TROUBLE, ParentLink
 
 __all__ = ["Child", "resident_bytes"]
 
@@ -53,6 +54,8 @@ class Child:
         self._recycled = False
         self._pauses = _new_pauses()
         self._deadline: float | None = None
+        self._answered = threading.Event()
+        self._trouble = ""
         self.has_run = False
         self.due: float | None = None
         self.link: ParentLink | None = None
@@ -92,6 +95,7 @@ class Child:
         code = self._process.poll()
         if code is not None:
             self._process = None
+            self._answered.set()  # whoever waits need not wait any longer
             if self.link is not None:
                 self.link.read()  # what it said last
                 self.link.close()
@@ -130,6 +134,22 @@ class Child:
         self._deadline = None
         self.signal(signal.SIGKILL)
 
+    def ask(self) -> None:
+        """Ask it why it takes no messages, on any thread; `answer` has what it says."""
+        self._answered.clear()
+        link = self.link
+        if link is not None:
+            link.ask()
+
+    def answer(self, seconds: float) -> str | None:
+        """Return why it takes no messages, in one line; None if it does."""
+        answered = self.pid is not None and self._answered.wait(seconds)
+        if self.pid is None:
+            return f"{self._name} is not running"
+        if not answered:
+            return f"{self._name} does not answer"
+        return f"{self._name}: {self._trouble}" if self._trouble else None
+
     def signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
         if self._process is not None:
@@ -138,6 +158,9 @@ class Child:
     def _hear(self, word: str, value: str) -> None:
         if word == DRAIN:
             self._drain = float(value)
+        elif word == TROUBLE:
+            self._trouble = value
+            self._answered.set()
         elif word == RECYCLING:
             self._recycled = True
         elif word == RUNNING:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["DRAIN", "RECYCLING", "RUNNING", "ChildLink", "ParentLink"]
+__all__ = ["DRAIN", "RECYCLING", "RUNNING", "TROUBLE", "ChildLink", "ParentLink"]
 
 DRAIN = "drain"
 """The child says after how many seconds it ends at the latest when it is told to stop."""
@@ -16,6 +16,10 @@ RUNNING = "running"
 RECYCLING = "recycling"
 """The child says that it ends because it has done what one process is to do."""
 
+TROUBLE = "trouble"
+"""The child says, when it is asked, why it takes no messages; nothing while it does."""
+
+_QUESTION = b"?"
 _READ_BYTES = 4_096
 
 
@@ -30,10 +34,15 @@ class ChildLink:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.set_inheritable(False)  # a child of ours would keep it open
 
-    def watch(self, on_parent_gone: Callable[[], None]) -> None:
-        """Have ``on_parent_gone`` called, on a thread of its own, when the parent is no more."""
+    def watch(self, on_parent_gone: Callable[[], None], trouble: Callable[[], str | None]) -> None:
+        """Answer the parent, on a thread of its own, until it is no more.
+
+        Args:
+            on_parent_gone: Called then.
+            trouble: Says why no messages are taken; None while they are.
+        """
         threading.Thread(
-            target=self._wait, args=(on_parent_gone,), name="parent", daemon=True
+            target=self._serve, args=(on_parent_gone, trouble), name="parent", daemon=True
         ).start()
 
     def say(self, word: str, value: object = "") -> None:
@@ -41,10 +50,10 @@ class ChildLink:
         with suppress(OSError):
             self._socket.sendall(f"{word} {value}\n".encode())
 
-    def _wait(self, on_parent_gone: Callable[[], None]) -> None:
+    def _serve(self, on_parent_gone: Callable[[], None], trouble: Callable[[], str | None]) -> None:
         with suppress(OSError):
-            while self._socket.recv(_READ_BYTES):
-                pass  # a parent has nothing to say
+            while self._socket.recv(_READ_BYTES):  # it has one question only
+                self.say(TROUBLE, " ".join((trouble() or "").split()))
         on_parent_gone()
 
 
@@ -65,6 +74,11 @@ class ParentLink:
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
         return self._end.fileno()
+
+    def ask(self) -> None:
+        """Ask the child for its trouble; any thread may."""
+        with suppress(OSError):  # one that does not read answers no question either
+            self._end.send(_QUESTION)
 
     def read(self) -> bool:
         """Hear all that the child has said; return whether it may say more."""

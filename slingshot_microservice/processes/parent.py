@@ -6,6 +6,7 @@ import logging
 import selectors
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _PASSED_ON = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
 _HEARD = (*_STOPPING, *_PASSED_ON, *((signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()))
 _MISTAKES = range(2, 6)  # exit codes of what a start ends with that cannot succeed; see errors.py
+_ANSWER_SECONDS = 1.0  # for all children
 _MIB = 1024 * 1024
 _MEMORY_SECONDS = 2.0  # between two looks at what memory the children use
 
@@ -53,6 +55,7 @@ class Parent:
         self._stopping = False
         self._have_run = False
         self._exit_code = 0
+        self._asking = threading.Lock()
 
     def run(self) -> int:
         """Run until all children have ended after a stop; only on the main thread.
@@ -74,6 +77,22 @@ class Parent:
                 self._look()
         self._selector.close()
         return self._exit_code
+
+    def trouble(self) -> str | None:
+        """Say in one line which child takes no messages, and why; None when all do.
+
+        Any thread may ask, while `run` runs; it takes a second at most.
+        """
+        if self._stopping:
+            return "stopping"
+        with self._asking:
+            for child in self._children:
+                child.ask()
+            deadline = time.monotonic() + _ANSWER_SECONDS
+            troubles = [
+                child.answer(max(0.0, deadline - time.monotonic())) for child in self._children
+            ]
+        return next((trouble for trouble in troubles if trouble is not None), None)
 
     @contextmanager
     def _signals(self) -> Iterator[socket.socket]:

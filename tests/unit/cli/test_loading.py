@@ -120,8 +120,10 @@ def test_a_mistake_is_placed_in_the_file_that_has_it(tmp_path: Path) -> None:
     assert str(raised.value).endswith(f"({tmp_path / 'helper.py'}:3)")
 
 
-_TWO = _SERVICE + (
-    'one = Microservice("orders", "host", process)\ntwo = Microservice("invoices", "host", process)\n'
+_TWO = (
+    _SERVICE
+    + 'one = Microservice("orders", "host", process)\n'
+    + 'two = Microservice("invoices", "host", process)\n'
 )
 
 

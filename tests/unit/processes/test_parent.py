@@ -15,12 +15,17 @@ from servers.ports import wait_for
 BOUND = 30.0  # seconds after which waiting has failed
 
 PARENT = """
-import sys
+import sys, threading
 from slingshot_microservice.observe.logs import configure_logging
 from slingshot_microservice.processes.parent import Parent
 configure_logging()
 child, count, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-sys.exit(Parent(lambda fd: [sys.executable, child, str(fd)], count, memory_limit=limit).run())
+parent = Parent(lambda fd: [sys.executable, child, str(fd)], count, memory_limit=limit)
+def answer():
+    for _ in sys.stdin:
+        print(parent.trouble(), flush=True)
+threading.Thread(target=answer, daemon=True).start()
+sys.exit(parent.run())
 """
 
 # Notes what it goes through in a file named by its process id.
@@ -34,7 +39,8 @@ def note(what):
         file.write(what + "\\n")
 link = ChildLink(int(sys.argv[1]))
 stopped = threading.Event()
-link.watch(lambda: (note("parent gone"), stopped.set()))
+trouble = lambda: Path("trouble").read_text() if Path("trouble").exists() else None
+link.watch(lambda: (note("parent gone"), stopped.set()), trouble)
 def on_signal(number, frame):
     note(signal.Signals(number).name)
     if number == signal.SIGTERM:
@@ -63,9 +69,19 @@ class Kit:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", PARENT, program, str(count), str(memory_limit)],
                 cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
             )
+
+    def trouble(self) -> str:
+        """Ask the parent what is wrong."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().rstrip("\n")
 
     def notes(self) -> dict[int, list[str]]:
         """Return what each child has noted, by process id."""
@@ -91,9 +107,8 @@ class Kit:
 def kit(tmp_path: Path) -> Iterator[Kit]:
     kit = Kit(tmp_path)
     yield kit
-    if kit.process.poll() is None:
-        kit.process.kill()
-        kit.process.wait()
+    kit.process.kill()
+    kit.process.communicate()
     for pid in kit.notes():
         wait_for(lambda pid=pid: not is_alive(pid), BOUND, f"the end of {pid}")  # type: ignore[misc]
 
@@ -227,4 +242,19 @@ def test_all_show_their_stacks_when_the_parent_is_asked(kit: Kit) -> None:
     kit.wait_for(2, "running")
     kit.process.send_signal(signal.SIGUSR1)
     kit.wait_for(2, "SIGUSR1")
+    assert kit.end() == 0
+
+
+def test_says_which_of_its_children_takes_no_messages_and_why(kit: Kit) -> None:
+    kit.start(GOOD, 2)
+    pids = kit.wait_for(2, "running")
+    wait_for(lambda: kit.trouble() == "None", BOUND)
+    (kit.folder / "trouble").write_text("paused: the database\nis away")
+    assert kit.trouble() == "process 1 of 2: paused: the database is away"
+    (kit.folder / "trouble").unlink()
+    os.kill(pids[0], signal.SIGSTOP)
+    assert kit.trouble().endswith(" of 2 does not answer")
+    os.kill(pids[0], signal.SIGKILL)
+    wait_for(lambda: kit.trouble().endswith(" of 2 is not running"), BOUND)
+    wait_for(lambda: kit.trouble() == "None", BOUND)
     assert kit.end() == 0
