@@ -117,9 +117,7 @@ def _run_parent(arguments: argparse.Namespace) -> int:
             from ..observe.health import HealthServer
 
             probes.enter_context(
-                HealthServer(
-                    options.health_host, options.health_port, lambda: None, parent.trouble
-                )
+                HealthServer(options.health_host, options.health_port, lambda: None, parent.trouble)
             )
         return parent.run()
 

@@ -171,9 +171,7 @@ class Stage:
         arguments = [here.get(word, word) for word in container(SERVICE)["args"]]
         assert module in arguments
         log = self._folder / f"replica-{health_port}.log"
-        return ServerProcess(
-            [*PROGRAM, *arguments], log, environment=self.environment(health_port)
-        )
+        return ServerProcess([*PROGRAM, *arguments], log, environment=self.environment(health_port))
 
     def run(self, *command: str) -> str:
         """Run a command as in the service's container, and return what it prints."""

@@ -123,9 +123,7 @@ def test_a_stop_with_a_long_job_is_stopping_and_alive(
     inbound, outbound = world.queue("in"), world.queue("out")
     world.describe("svc", inbound, [(True, [outbound])])
     begun, go_on = tmp_path / "begun", tmp_path / "go-on"
-    program = PROGRAM.format(
-        host=world.sys_map.url, port=port, begun=str(begun), go_on=str(go_on)
-    )
+    program = PROGRAM.format(host=world.sys_map.url, port=port, begun=str(begun), go_on=str(go_on))
     world.rabbitmq.declare(inbound)
     world.rabbitmq.publish(inbound, [b"7"])
     with world.program(program, tmp_path) as it:

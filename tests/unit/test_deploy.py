@@ -414,8 +414,9 @@ def test_what_selects_pods_selects_these() -> None:
         deployment = manifest("Deployment", name)["spec"]
         labels = deployment["template"]["metadata"]["labels"]
         assert deployment["selector"]["matchLabels"] == labels
-    assert manifest("Service", "sys-map")["spec"]["selector"] == (
-        manifest("Deployment", "sys-map")["spec"]["template"]["metadata"]["labels"]
+    assert (
+        manifest("Service", "sys-map")["spec"]["selector"]
+        == (manifest("Deployment", "sys-map")["spec"]["template"]["metadata"]["labels"])
     )
     labels = manifest("Deployment", SERVICE)["spec"]["template"]["metadata"]["labels"]
     (spread,) = pod(SERVICE)["topologySpreadConstraints"]
