@@ -246,7 +246,7 @@ def test_the_store_has_the_texts_and_lets_nobody_in_without_its_key(store: Compo
         config=botocore.config.Config(s3={"addressing_style": "path"}),
     )
     try:
-        with pytest.raises(ClientError, match="SignatureDoesNotMatch|403|Forbidden"):
+        with pytest.raises(ClientError, match=r"SignatureDoesNotMatch|403|Forbidden"):
             stranger.get_object(Bucket="texts", Key="1")
     finally:
         stranger.close()
