@@ -190,11 +190,11 @@ class RecordingBroker:
 
     def pause(self, reason: str) -> None:
         """Note it."""
-        self._journal.note(f"pause: {reason}")
+        self._journal.note(f"pause {reason!r}")
 
     def resume(self, reason: str) -> None:
         """Note it."""
-        self._journal.note(f"resume: {reason}")
+        self._journal.note(f"resume {reason!r}")
 
     def cancel(self) -> None:
         """Note it."""

@@ -42,7 +42,7 @@ def send(arguments: Sequence[str]) -> int:
         server["port"][0],
         credentials=pika.PlainCredentials(server["username"][0], password),
     )
-    persistent = pika.BasicProperties(delivery_mode=2)
+    persistent = pika.BasicProperties(delivery_mode=2)  # type: ignore[no-untyped-call]
     count = 0
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()

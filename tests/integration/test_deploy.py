@@ -63,8 +63,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ComposeSt
     keys = {"S3_ACCESS_KEY": ComposeStore.access_key, "S3_SECRET_KEY": ComposeStore.secret_key}
     for name, value in compose()["services"]["objects"]["environment"].items():
         monkeypatch.setenv(name, re.sub(r"\$\{(\w+):\?[^}]*\}", lambda it: keys[it[1]], value))
-    with ComposeStore(tmp_path / "objects") as running:
-        yield running
+    server = ComposeStore(tmp_path / "objects")
+    with server:
+        yield server
 
 
 @pytest.fixture
@@ -221,7 +222,7 @@ def test_two_replicas_work_and_end_as_they_are_deployed(
             assert sorted(broker.drain("words-short", 2)) == [b"1", b"2"]
             assert broker.drain("words-long", 1) == [b"3"]
             broker.wait_until_empty("words-inbound")
-            assert "no messages" in stage.run(*PROGRAM, "dead", "list", SERVICE)
+            assert "nothing is parked" in stage.run(*PROGRAM, "dead", "list", SERVICE)
         finally:
             for replica in replicas:
                 replica.end(timeout=pod(SERVICE)["terminationGracePeriodSeconds"])

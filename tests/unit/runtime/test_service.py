@@ -267,7 +267,7 @@ def test_a_stop_does_not_wait_for_what_is_away(kit: Kit) -> None:
         raise DatabaseUnavailableError("away")
 
     def note_pause(reason: str) -> None:
-        kit.journal.note(f"pause: {reason}")
+        kit.journal.note(f"pause {reason!r}")
         paused.set()
 
     paused = threading.Event()
