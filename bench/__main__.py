@@ -1,6 +1,7 @@
 """``python -m bench``: measures, prints tables, and keeps the results.
 
-It needs the extra ``[bench]``, and RabbitMQ on the machine for all but ``operations``.
+It needs the extra ``[bench]``, and RabbitMQ on the machine for all but ``operations`` and
+``database``.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from slingshot_microservice.cli.bench_operations import twins
 
-from . import growth, idle, machine, operations, relay
-from .broker import RabbitMQNode, version
+from . import database, growth, idle, latency, machine, operations, relay
+from .broker import PostgreSQLServer, RabbitMQNode, version
 from .c_client import compile_c_client
-from .contestants import Contestant, c_client, others, ours
+from .contestants import PIKA_CONFIRMS, Contestant, c_client, others, ours
 from .plan import FULL, QUICK, Plan
 from .report import Report, keep, show
 
-_QUESTIONS = ("operations", "relay", "growth", "idle")
+_QUESTIONS = ("operations", "relay", "growth", "idle", "latency", "database")
+_WITHOUT_RABBITMQ = {"operations", "database"}
 _FILE_COLUMNS = 120  # of what is not printed to a terminal
 _RESULTS = Path(__file__).with_name("results")
 
@@ -59,16 +61,26 @@ class Surroundings:
     def __init__(self, questions: Sequence[str], console: Console) -> None:
         self._console = console
         self._stack = ExitStack()
-        self._node = RabbitMQNode() if set(questions) != {"operations"} else None
+        self._node = RabbitMQNode() if set(questions) - _WITHOUT_RABBITMQ else None
+        self._postgresql = PostgreSQLServer() if "database" in questions else None
         self._c_clients: list[Contestant] = []
         self.facts: dict[str, str] = {}
 
     def __enter__(self) -> Surroundings:
         if "compiled" not in twins():
             self._console.print("The extension is not installed: the compiled twin is left out.")
-        if self._node is None:
-            self.facts = machine.describe()
-            return self
+        servers = []
+        if self._postgresql is not None:
+            self._console.print("Starting PostgreSQL")
+            self._stack.enter_context(self._postgresql)
+            servers.append(f"PostgreSQL {self._postgresql.version}")
+        if self._node is not None:
+            self._start_rabbitmq(self._node)
+            servers.append(f"RabbitMQ {version(self._node)}")
+        self.facts = machine.describe(*servers)
+        return self
+
+    def _start_rabbitmq(self, node: RabbitMQNode) -> None:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         program = compile_c_client(folder)
         if isinstance(program, Path):
@@ -76,21 +88,26 @@ class Surroundings:
         else:
             self._console.print(f"The C client is left out: {program}", soft_wrap=True)
         self._console.print("Starting RabbitMQ")
-        self._stack.enter_context(self._node)
-        self.facts = machine.describe(f"RabbitMQ {version(self._node)}")
-        return self
+        self._stack.enter_context(node)
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
     def answer(self, question: str, plan: Plan) -> Report:
         """Measure."""
-        if self._node is None or question == "operations":
+        if question == "operations":
             return operations.measure(plan)
         columns = TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn()
         with Progress(
             *columns, TimeElapsedColumn(), console=self._console, transient=True
         ) as progress:
+            if question == "database":
+                assert self._postgresql is not None
+                return database.measure(plan, self._postgresql, progress)
+            assert self._node is not None
+            if question == "latency":
+                pika = [each for each in others() if each.name == PIKA_CONFIRMS]
+                return latency.measure(plan, self._node, [*pika, *ours()], progress)
             if question == "relay":
                 everybody = [*self._c_clients, *ours(), *others()]
                 return relay.measure(plan, self._node, everybody, progress)

@@ -15,12 +15,23 @@ _ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT / "tests"))
 
 from servers.ports import wait_for  # noqa: E402  # found through the line above
+from servers.postgresql import PostgreSQLServer  # noqa: E402
 from servers.rabbitmq import RabbitMQNode  # noqa: E402
 
 from .contestants import Contestant  # noqa: E402
 from .contestants.job import URL_VARIABLE  # noqa: E402
 
-__all__ = ["FIRST_ID", "PREFETCH", "RabbitMQNode", "Run", "relay", "version"]
+__all__ = [
+    "FIRST_ID",
+    "PREFETCH",
+    "PostgreSQLServer",
+    "RabbitMQNode",
+    "Run",
+    "environment",
+    "relay",
+    "start",
+    "version",
+]
 
 FIRST_ID = 100_000_000
 PREFETCH = 300
@@ -42,6 +53,7 @@ class Run:
         peak: Bytes of the most memory that was in use.
         resident: Bytes in use after so many messages, where the program says so.
         to_first_message: Seconds from ``start()`` to the first message; ours only.
+        switches: How often it went to sleep, where the program says so.
         version: What the program says of itself.
     """
 
@@ -51,6 +63,7 @@ class Run:
     peak: int
     resident: dict[int, int]
     to_first_message: float
+    switches: int
     version: str
 
     @property
@@ -89,6 +102,35 @@ def version(node: RabbitMQNode) -> str:
     return node.control("version").strip()
 
 
+def environment(node: RabbitMQNode) -> dict[str, str]:
+    """Return the variables of a program that is to find the broker."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("SLINGSHOT_")}
+    return {**ours, URL_VARIABLE: node.url}
+
+
+def start(
+    node: RabbitMQNode, contestant: Contestant, inbound: str, count: int, rest: Sequence[str]
+) -> subprocess.Popen[str]:
+    """Start a contestant on queues that exist; it ends when it has done its job.
+
+    Args:
+        node: The broker.
+        contestant: Who.
+        inbound: The queue to take ids from.
+        count: How many ids.
+        rest: The queues to send them to, and what else the program takes.
+    """
+    return subprocess.Popen(
+        [*contestant.command, inbound, str(count), str(PREFETCH), *rest],
+        cwd=_ROOT,
+        env={**environment(node), **contestant.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def _fill(node: RabbitMQNode, contestant: Contestant, count: int, outbound: Sequence[str]) -> None:
     if contestant.fills:
         _run(node, contestant, count, [*outbound, "--fill"])
@@ -112,20 +154,17 @@ def _bodies(count: int) -> Iterator[list[bytes]]:
 
 
 def _run(node: RabbitMQNode, contestant: Contestant, count: int, rest: Sequence[str]) -> str:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("SLINGSHOT_")}
-    result = subprocess.run(
-        [*contestant.command, _INBOUND, str(count), str(PREFETCH), *rest],
-        cwd=_ROOT,
-        env={**ours, URL_VARIABLE: node.url, **contestant.environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-    )
-    if result.returncode:
-        last_words = "\n".join(result.stderr.splitlines()[-20:])
-        raise RuntimeError(f"{contestant.name} ended with {result.returncode}:\n{last_words}")
-    return result.stdout
+    process = start(node, contestant, _INBOUND, count, rest)
+    try:
+        output, said = process.communicate(timeout=_TIMEOUT_SECONDS)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    if process.returncode:
+        last_words = "\n".join(said.splitlines()[-20:])
+        raise RuntimeError(f"{contestant.name} ended with {process.returncode}:\n{last_words}")
+    return output
 
 
 def _read(contestant: Contestant, output: str) -> Run:
@@ -140,6 +179,7 @@ def _read(contestant: Contestant, output: str) -> Run:
         peak=figures["peak_rss"],
         resident={int(at): size for at, size in figures.get("resident", {}).items()},
         to_first_message=figures.get("to_first_message", 0.0),
+        switches=figures.get("switches", 0),
         version=figures.get("version", ""),
     )
 

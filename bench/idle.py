@@ -13,7 +13,7 @@ from statistics import median
 from rich.progress import Progress
 
 from .broker import RabbitMQNode, Run, relay
-from .contestants import Contestant
+from .contestants import Contestant, idlers
 from .pictures import Bars, Lines, draw
 from .plan import Plan
 from .report import Report, Target
@@ -23,6 +23,7 @@ __all__ = ["measure"]
 _MIB = 1024 * 1024
 _IMPORT_LIMIT_MS = 40.0
 _MEMORY_LIMIT_PERCENT = 2.0
+_CPU_LIMIT_PERCENT = 0.1  # of a core
 _EARLY = 10_000  # messages after which memory is not to grow any more
 _BARE = "bare Python"
 _IMPORT = "import slingshot_microservice"
@@ -31,7 +32,7 @@ _PROGRAMS = {_BARE: "pass", _IMPORT: _IMPORT, "import pika": "import pika"}
 
 def measure(plan: Plan, node: RabbitMQNode, twins: list[Contestant], progress: Progress) -> Report:
     """Answer the question."""
-    task = progress.add_task("idle", total=plan.start_rounds * (1 + len(twins)) + len(twins))
+    task = progress.add_task("idle", total=plan.start_rounds * (1 + len(twins)) + 2 * len(twins))
     imports = _imports(plan.start_rounds)
     progress.advance(task, plan.start_rounds)
     starts: dict[str, list[Run]] = {twin.name: [] for twin in twins}
@@ -43,7 +44,11 @@ def measure(plan: Plan, node: RabbitMQNode, twins: list[Contestant], progress: P
     for twin in twins:
         grown[twin.name] = relay(node, twin, plan.memory_messages)
         progress.advance(task)
-    return _report(plan, imports, starts, grown)
+    resting: dict[str, Run] = {}
+    for idler in idlers(plan.idle_seconds):
+        resting[idler.name] = relay(node, idler, 1)
+        progress.advance(task)
+    return _report(plan, imports, starts, grown, resting)
 
 
 def _report(
@@ -51,6 +56,7 @@ def _report(
     imports: Mapping[str, float],
     starts: Mapping[str, list[Run]],
     grown: Mapping[str, Run],
+    resting: Mapping[str, Run],
 ) -> Report:
     figures = [(f"{name}, from start to end", ms, "ms") for name, ms in imports.items()]
     for name, runs in starts.items():
@@ -61,14 +67,24 @@ def _report(
             (f"{name}: memory after {count:,} messages", size / _MIB, "MiB")
             for count, size in run.resident.items()
         ]
+    for name, run in resting.items():
+        seconds = f"in {run.seconds:.0f} s without work"
+        figures += [
+            (f"{name}: CPU {seconds}", _share(run), "% of a core"),
+            (f"{name}: wake-ups {seconds}", run.switches / run.seconds, "a second"),
+        ]
     return Report(
         name="idle",
-        title=f"Import, start and memory: medians of {plan.start_rounds}",
+        title=f"Import, start, memory and rest: medians of {plan.start_rounds}",
         header=("what", "measured"),
-        rows=[(what, f"{value:,.1f} {unit}") for what, value, unit in figures],
-        targets=[_import_target(imports), *(_memory_target(*item) for item in grown.items())],
+        rows=[(what, f"{_shown(value)} {unit}") for what, value, unit in figures],
+        targets=[
+            _import_target(imports),
+            *(_memory_target(*item) for item in grown.items()),
+            *(_rest_target(*item) for item in resting.items()),
+        ],
         records=[
-            {"what": what, "value": round(value, 2), "unit": unit} for what, value, unit in figures
+            {"what": what, "value": round(value, 4), "unit": unit} for what, value, unit in figures
         ],
         draw=lambda path: _draw(path, imports, grown),
     )
@@ -97,6 +113,20 @@ def _memory_target(name: str, run: Run) -> Target:
     growth = (run.resident[last] / run.resident[_EARLY] - 1) * 100
     what = f"{name}: memory after {last:,} messages against after {_EARLY:,}"
     return Target(what, growth, _MEMORY_LIMIT_PERCENT, at_least=False, unit=" %")
+
+
+def _rest_target(name: str, run: Run) -> Target:
+    what = f"{name}: CPU without work, of a core"
+    return Target(what, _share(run), _CPU_LIMIT_PERCENT, at_least=False, unit=" %")
+
+
+def _share(run: Run) -> float:
+    """Return the CPU that was used, in percent of a core."""
+    return run.cpu / run.seconds * 100
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.1f}" if value >= 1 else f"{value:.3f}"
 
 
 def _draw(path: Path, imports: Mapping[str, float], grown: Mapping[str, Run]) -> None:

@@ -26,6 +26,8 @@ _DISTRIBUTIONS = (
     "celery",
     "kombu",
     "uvloop",
+    "sqlalchemy",
+    "psycopg2-binary",
 )
 
 

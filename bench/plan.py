@@ -23,6 +23,11 @@ class Plan:
         growth_queue_messages: Ids of a relay with several queues a case.
         start_rounds: Rounds of starting up.
         memory_messages: Ids of the relay whose memory is looked at.
+        idle_seconds: How long a service without work is looked at.
+        latency_rounds: Rounds of one id at a time.
+        latency_ids: Ids of each round.
+        database_rounds: Rounds of ids with rows.
+        database_ids: Ids of each round.
     """
 
     operation_rounds: int
@@ -36,6 +41,11 @@ class Plan:
     growth_queue_messages: int
     start_rounds: int
     memory_messages: int
+    idle_seconds: float
+    latency_rounds: int
+    latency_ids: int
+    database_rounds: int
+    database_ids: int
 
 
 FULL = Plan(
@@ -50,6 +60,11 @@ FULL = Plan(
     growth_queue_messages=100_000,
     start_rounds=15,
     memory_messages=1_000_000,
+    idle_seconds=60.0,
+    latency_rounds=10,
+    latency_ids=300,
+    database_rounds=9,
+    database_ids=5_000,
 )
 
 QUICK = Plan(
@@ -64,4 +79,9 @@ QUICK = Plan(
     growth_queue_messages=5_000,
     start_rounds=3,
     memory_messages=100_000,
+    idle_seconds=10.0,
+    latency_rounds=3,
+    latency_ids=200,
+    database_rounds=3,
+    database_ids=1_500,
 )

@@ -29,6 +29,11 @@ class OptionArguments(TypedDict, total=False):
     drain_timeout: float
     http_timeout: float
     storage_timeout: float
+    database_connections: int
+    database_pool_timeout: float
+    database_connect_timeout: float
+    database_statement_timeout: float
+    database_idle_in_transaction_timeout: float
     attempts: int
     retry_delays: Sequence[float]
     deaths: int
@@ -65,6 +70,17 @@ class Options:
         http_timeout: Seconds for one answer of the configuration service.
         storage_timeout: Seconds of silence after which the object store is not waited for any
             longer. It is asked three times, then the request has failed.
+        database_connections: Connections to PostgreSQL that the worker threads share; 0 for one a
+            thread. Where there are fewer than threads, a request waits for one that is free.
+        database_pool_timeout: Seconds for which it waits; then the request has failed.
+        database_connect_timeout: Seconds for one attempt to connect to PostgreSQL, rounded up to
+            whole ones.
+        database_statement_timeout: Seconds after which PostgreSQL ends a statement, and the request
+            has failed; 0 for what PostgreSQL says by itself. It is told when a connection is made,
+            which PgBouncer does not let through: set it there for the role, then.
+        database_idle_in_transaction_timeout: Seconds after which PostgreSQL ends the session of a
+            request that has begun a transaction and sends nothing more; then the request has
+            failed. 0 and PgBouncer as above.
         attempts: Runs of a request, failed ones, before it is parked in the queue of the dead.
         retry_delays: Seconds before the second run of a failed request, the third, and so on; the
             last is repeated. Each is shortened by up to a fifth, so that what failed together does
@@ -99,6 +115,11 @@ class Options:
     drain_timeout: float = 25.0
     http_timeout: float = 10.0
     storage_timeout: float = 30.0
+    database_connections: int = 0
+    database_pool_timeout: float = 30.0
+    database_connect_timeout: float = 10.0
+    database_statement_timeout: float = 0.0
+    database_idle_in_transaction_timeout: float = 0.0
     attempts: int = 5
     retry_delays: Sequence[float] = (1.0, 5.0, 30.0, 120.0, 600.0)
     deaths: int = 3
@@ -188,12 +209,15 @@ _RANGES: dict[str, tuple[float, float]] = {
     "threads": (1, 1_000),
     "prefetch": (1, 65_535),  # AMQP carries it in 16 bits, and 0 would mean without limit
     "heartbeat": (1, 3_600),
+    "database_connections": (0, 10_000),
     "attempts": (1, 1_000_000),
     "deaths": (1, 1_000),
     "memory_file_limit": (0, 2**31),
     "health_port": (0, 65_535),
 }
 _SECONDS = (0.001, 86_400.0)
+_SECONDS_OR_NONE = (0.0, 86_400.0)
+_MAY_BE_NONE = {"database_statement_timeout", "database_idle_in_transaction_timeout"}
 
 
 def _check(name: str, value: object, *, called: str) -> None:
@@ -212,8 +236,8 @@ def _check(name: str, value: object, *, called: str) -> None:
         if value != _AUTO:
             raise OptionError(f"{called} is {value!r}; expected {_WHOLE_OR_AUTO}")
     else:
-        whole = name in _RANGES
-        _check_number(value, _RANGES.get(name, _SECONDS), whole=whole, called=called)
+        seconds = _SECONDS_OR_NONE if name in _MAY_BE_NONE else _SECONDS
+        _check_number(value, _RANGES.get(name, seconds), whole=name in _RANGES, called=called)
 
 
 def _check_number(value: object, limits: tuple[float, float], *, whole: bool, called: str) -> None:

@@ -16,7 +16,7 @@ from .broker.memory import MemoryBroker, MemoryQueues
 from .broker.protocol import Broker
 from .broker.requeue import RequeuePauses
 from .broker.retries import RetryPolicy
-from .database import Database, postgresql_url
+from .database import Database, DatabaseLimits, postgresql_url
 from .files import DirectoryStore, ObjectStore
 from .options import Options
 from .runtime.request import Routes
@@ -67,7 +67,7 @@ def build_service(
         undo.callback(store.close)
         broker = _broker(definition, settings, outbound, system_map, queues, on_failure)
         undo.callback(broker.close, 0)
-        database = _database(name, system_map)
+        database = _database(name, system_map, options)
         undo.pop_all()
     _log.info(
         "service %r %s: queue %r in, %d queues out, hot path %s (%s), configuration of %s",
@@ -159,12 +159,19 @@ def _store(system_map: SystemMap, options: Options) -> ObjectStore:
     )
 
 
-def _database(name: str, system_map: SystemMap) -> Database:
+def _database(name: str, system_map: SystemMap, options: Options) -> Database:
     where = system_map.database()
     if isinstance(where, SQLiteSettings):
         return Database.sqlite(where.path)
+    limits = DatabaseLimits(
+        connect_timeout=options.database_connect_timeout,
+        statement_timeout=options.database_statement_timeout,
+        idle_in_transaction_timeout=options.database_idle_in_transaction_timeout,
+        connections=options.database_connections,
+        pool_timeout=options.database_pool_timeout,
+    )
     if isinstance(where, EmbeddedPostgreSQLSettings):
-        return Database.embedded_postgresql(where.directory, application_name=name)
+        return Database.embedded_postgresql(where.directory, application_name=name, limits=limits)
     password = read_secret(where.password_entry).reveal()
     url = postgresql_url(where.host, where.port, where.username, password, where.database)
-    return Database(url, application_name=name)
+    return Database(url, application_name=name, limits=limits)

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from servers.postgresql import PostgreSQLServer
 from sqlalchemy import Connection
 
-from slingshot_microservice.database import Database, DatabaseSession, postgresql_url
+from slingshot_microservice.database import (
+    Database,
+    DatabaseLimits,
+    DatabaseSession,
+    postgresql_url,
+)
 
 __all__ = ["APPLICATION", "database_of", "insert", "is_fresh", "numbers", "prepare", "session_of"]
 
@@ -23,6 +28,8 @@ def database_of(
     username: str | None = None,
     password: str | None = None,
     database: str | None = None,
+    application_name: str = APPLICATION,
+    limits: DatabaseLimits | None = None,
 ) -> Iterator[Database]:
     url = postgresql_url(
         server.host,
@@ -31,7 +38,11 @@ def database_of(
         server.password if password is None else password,
         database or server.database,
     )
-    opened = Database(url, application_name=APPLICATION, connect_timeout=2)
+    opened = Database(
+        url,
+        application_name=application_name,
+        limits=limits or DatabaseLimits(connect_timeout=2),
+    )
     try:
         yield opened
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -20,8 +20,13 @@ __all__ = [
     "FASTSTREAM",
     "PIKA",
     "PIKA_CONFIRMS",
+    "SQLALCHEMY",
+    "WITHOUT_ROWS",
+    "WITH_ROWS",
     "Contestant",
     "c_client",
+    "database_clients",
+    "idlers",
     "others",
     "ours",
 ]
@@ -35,6 +40,15 @@ AIORMQ = "aiormq, uvloop"
 FASTSTREAM = "FastStream, uvloop"
 DRAMATIQ = "Dramatiq"
 CELERY = "Celery"
+SQLALCHEMY = "SQLAlchemy"
+SESSION = "ours, session alone"
+WITH_ROWS = (SESSION, COMPILED, FALLBACK)
+WITHOUT_ROWS = tuple(f"{name}, connection not touched" for name in (COMPILED, FALLBACK))
+
+_TWINS: Mapping[str, Mapping[str, str]] = {
+    "compiled": {"SLINGSHOT_REQUIRE_EXTENSIONS": "1"},
+    "fallback": {"SLINGSHOT_NO_EXTENSIONS": "1"},
+}
 
 
 @dataclass(frozen=True)
@@ -57,11 +71,28 @@ class Contestant:
 
 def ours() -> list[Contestant]:
     """Return the twins that are installed."""
-    environments = {
-        "compiled": {"SLINGSHOT_REQUIRE_EXTENSIONS": "1"},
-        "fallback": {"SLINGSHOT_NO_EXTENSIONS": "1"},
-    }
-    return [_module(f"ours, {twin}", "slingshot", environments[twin]) for twin in twins()]
+    return [_module(f"ours, {twin}", "slingshot", _TWINS[twin]) for twin in twins()]
+
+
+def idlers(seconds: float) -> list[Contestant]:
+    """Return the twins that are installed, which take one id and are then idle for so long."""
+    variable = {"SLINGSHOT_BENCH_IDLE_SECONDS": str(seconds)}
+    return [
+        _module(f"ours, {twin}", "slingshot_idle", {**_TWINS[twin], **variable}) for twin in twins()
+    ]
+
+
+def database_clients() -> list[Contestant]:
+    """Return those who read and write a row for every id. They take no queues."""
+    bare = {"psycopg2": "psycopg2", SQLALCHEMY: "sqlalchemy"}
+    pooled = {f"{SQLALCHEMY}, from its pool": "sqlalchemy-pool", SESSION: "session"}
+    services = [
+        _module(f"ours, {twin}{suffix}", "rows", _TWINS[twin], arguments=[way])
+        for suffix, way in (("", "service"), (", connection not touched", "service-untouched"))
+        for twin in twins()
+    ]
+    alone = [_module(name, "rows", arguments=[way]) for name, way in {**bare, **pooled}.items()]
+    return alone + services
 
 
 def others() -> list[Contestant]:
@@ -86,7 +117,8 @@ def _module(
     module: str,
     environment: Mapping[str, str] = MappingProxyType({}),
     *,
+    arguments: Sequence[str] = (),
     fills: bool = False,
 ) -> Contestant:
-    command = (sys.executable, "-m", f"bench.contestants.{module}")
+    command = (sys.executable, "-m", f"bench.contestants.{module}", *arguments)
     return Contestant(name, command, environment, fills)

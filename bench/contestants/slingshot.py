@@ -23,14 +23,14 @@ rabbitmq = {{ host = {host}, port = {port}, username = {username}, pass = "broke
 object-storage = {{ directory = "objects" }}
 db = {{ sqlite = "relay.sqlite" }}
 
-[services.relay]
+[services.{service}]
 in = {inbound}
 out = [{{ case = true, queues = {outbound} }}]
 """
 
 
-def write_map(job: Job, folder: Path) -> Path:
-    """Write a sys-map file that leads to the broker, and the secret that it names."""
+def write_map(job: Job, folder: Path, service: str) -> Path:
+    """Write a sys-map file that leads ``service`` to the broker, and the secret that it names."""
     url = urlsplit(job.url)
     (folder / "broker").write_text(unquote(url.password or ""))
     os.environ["SLINGSHOT_SECRETS_DIR"] = str(folder)
@@ -40,6 +40,7 @@ def write_map(job: Job, folder: Path) -> Path:
             host=json.dumps(url.hostname),
             port=url.port,
             username=json.dumps(unquote(url.username or "")),
+            service=service,
             inbound=json.dumps(job.inbound),
             outbound=json.dumps(job.outbound),
         )
@@ -76,7 +77,7 @@ def relay(job: Job, path: Path) -> None:
 def main() -> None:
     """Do the job that the arguments describe."""
     with tempfile.TemporaryDirectory(prefix="slingshot-bench-") as folder:
-        relay(job := Job.from_process(), write_map(job, Path(folder)))
+        relay(job := Job.from_process(), write_map(job, Path(folder), "relay"))
 
 
 if __name__ == "__main__":

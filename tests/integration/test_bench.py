@@ -9,21 +9,26 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from servers.ports import wait_for
+from servers.postgresql import PostgreSQLServer
 from servers.rabbitmq import RabbitMQNode
 
 from slingshot_microservice.cli.bench_operations import twins
 
 _ROOT = Path(__file__).resolve().parents[2]
 _COUNT = 500
+_ROWS = 50
+_WAYS_WITH_ROWS = ("psycopg2", "sqlalchemy", "sqlalchemy-pool", "session", "service")
 
 
-def _run(*arguments: str, **environment: str) -> str:
+def _run(*arguments: str, told: str = "", **environment: str) -> str:
     result = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=_ROOT,
+        input=told,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         encoding="utf-8",
@@ -57,6 +62,69 @@ def test_a_contestant_relays_every_id(
     assert sorted(rabbitmq.drain(one, _COUNT)) == sorted(ids)
     assert sorted(rabbitmq.drain(two, _COUNT)) == sorted(ids)
     wait_for(lambda: rabbitmq.depth(inbound) == 0, what="inputs to be acknowledged")
+
+
+@pytest.mark.parametrize("way", [*_WAYS_WITH_ROWS, "service-untouched"])
+def test_a_row_is_read_and_one_written_for_every_id(way: str, postgresql: PostgreSQLServer) -> None:
+    database = postgresql.fresh_database()
+    password = quote(postgresql.password, safe="")
+    place = f"{postgresql.host}:{postgresql.port}/{database}"
+    with postgresql.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
+        cursor.execute("INSERT INTO people SELECT n, 'no ' || n FROM generate_series(0, 999) n")
+        cursor.execute("CREATE TABLE visits (id BIGINT, name TEXT)")
+
+        output = _run(
+            "bench.contestants.rows",
+            *(way, str(_ROWS)),
+            SLINGSHOT_BENCH_DATABASE_URL=f"postgresql://{postgresql.username}:{password}@{place}",
+        )
+
+        cursor.execute("SELECT count(*) FROM visits WHERE name = 'no ' || id % 1000")
+        ((rows,),) = cursor.fetchall()
+    figures = json.loads(output.splitlines()[-1])
+    assert figures["messages"] == _ROWS
+    assert figures["cpu_user"] + figures["cpu_sys"] > 0
+    assert rows >= _ROWS if way in _WAYS_WITH_ROWS else rows == 0
+
+
+def test_one_id_at_a_time_is_timed(
+    rabbitmq: RabbitMQNode, queue_name: Callable[[str], str]
+) -> None:
+    queues = [queue_name("one"), queue_name("two")]
+    for queue in queues:
+        rabbitmq.declare(queue)
+    task = {"pairs": [[queue, queue] for queue in queues], "pause": 0, "trial": 2}
+    task |= {"rounds": 3, "ids": 4}
+
+    output = _run(
+        "bench.prober", told=json.dumps(task) + "\n", SLINGSHOT_BENCH_AMQP_URL=rabbitmq.url
+    )
+
+    blocks = json.loads(output)
+    assert [[len(block) for block in of_one] for of_one in blocks] == [[4, 4, 4]] * 2
+    assert all(0 < seconds < 10 for of_one in blocks for block in of_one for seconds in block)
+
+
+def test_a_service_without_work_is_looked_at(
+    rabbitmq: RabbitMQNode, queue_name: Callable[[str], str]
+) -> None:
+    inbound, outbound = queue_name("in"), queue_name("out")
+    for queue in (inbound, outbound):
+        rabbitmq.declare(queue)
+    rabbitmq.publish(inbound, [b"7"])
+
+    output = _run(
+        "bench.contestants.slingshot_idle",
+        *(inbound, "1", "100", outbound),
+        SLINGSHOT_BENCH_AMQP_URL=rabbitmq.url,
+        SLINGSHOT_BENCH_IDLE_SECONDS="0.5",
+    )
+
+    figures = json.loads(output.splitlines()[-1])
+    assert figures["seconds"] >= 0.5
+    assert figures["cpu_user"] + figures["cpu_sys"] < figures["seconds"]
+    assert rabbitmq.drain(outbound, 1) == [b"7"]
 
 
 def test_operations_are_compared_with_pika() -> None:

@@ -77,6 +77,13 @@ class PostgreSQLServer:
         """Whether the server has been started and has not ended."""
         return self._process is not None and self._process.running
 
+    @property
+    def version(self) -> str:
+        """PostgreSQL's version, of a server that runs."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            return str(cursor.fetchall()[0][0])
+
     def start(self) -> None:
         """Start the server, and return when it lets us log in.
 

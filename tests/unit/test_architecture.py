@@ -63,8 +63,8 @@ IMPORTERS = {
     "requests": {"sysmap/client.py"},
     "boto3": {"files/s3.py"},
     "botocore": {"files/s3.py"},
-    "sqlalchemy": {"database.py"},
-    "psycopg2": {"database.py"},
+    "sqlalchemy": {f"database/{name}.py" for name in ("database", "engines", "errors", "session")},
+    "psycopg2": {f"database/{name}.py" for name in ("engines", "errors", "session")},
 }
 
 

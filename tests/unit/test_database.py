@@ -245,7 +245,7 @@ AWAY = {
     "crash of another backend": coded("57P02"),
     "starting up": coded("57P03"),
     "SQLAlchemy's": wrapped(coded("57P01")),
-    "SQLAlchemy's, noticed by it": wrapped(coded("25P03"), invalidated=True),
+    "SQLAlchemy's, noticed by it": wrapped(coded("XX000"), invalidated=True),
     "a closed connection": psycopg2.InterfaceError("connection already closed"),
     "used again without a rollback": PendingRollbackError("no", code="8s2b"),
 }
@@ -254,6 +254,19 @@ PRESENT = {
     "ours": DatabaseError("refused"),
     "deadlock": coded("40P01"),
     "statement time-out": coded("57014"),
+    "ended while idle in a transaction": wrapped(coded("25P03"), invalidated=True),
+    "ended for a transaction too long": wrapped(coded("25P04"), invalidated=True),
+    "the driver's of the same": coded("25P03"),
+    "the same as libpq has it": wrapped(
+        psycopg2.OperationalError(
+            "FATAL:  terminating connection due to idle-in-transaction timeout\nserver closed the "
+            "connection unexpectedly"
+        ),
+        invalidated=True,
+    ),
+    "the driver's of that": psycopg2.OperationalError(
+        "FATAL:  terminating connection due to transaction timeout"
+    ),
     "lock": coded("55P03"),
     "disk full": coded("53100"),
     "SQLAlchemy's": wrapped(coded("57014")),

@@ -16,7 +16,15 @@ from slingshot_microservice.errors import OptionError, UsageError
 from slingshot_microservice.options import OptionArguments
 
 NAMES = [field.name for field in dataclasses.fields(Options)]
-WHOLE = ["threads", "heartbeat", "attempts", "deaths", "memory_file_limit", "health_port"]
+WHOLE = [
+    "threads",
+    "heartbeat",
+    "database_connections",
+    "attempts",
+    "deaths",
+    "memory_file_limit",
+    "health_port",
+]
 KINDS: dict[str, object] = dict.fromkeys(WHOLE, int) | {
     "parking": bool,
     "prefetch": int | Literal["auto"],
@@ -102,6 +110,16 @@ def test_other_variables_do_not_matter() -> None:
     assert gather({}, environment) == Options()
 
 
+@pytest.mark.parametrize("option", ["statement_timeout", "idle_in_transaction_timeout"])
+def test_the_server_has_its_own_say_unless_told(option: str) -> None:
+    assert getattr(gather(), f"database_{option}") == 0
+    assert getattr(gather({f"database_{option}": 0}), f"database_{option}") == 0
+    assert (
+        getattr(gather({}, {f"SLINGSHOT_DATABASE_{option.upper()}": "0"}), f"database_{option}")
+        == 0
+    )
+
+
 @pytest.mark.parametrize("text", ["2.5", " 2.5 ", "25e-1"])
 def test_seconds_may_be_a_fraction(text: str) -> None:
     assert gather({}, {"SLINGSHOT_HTTP_TIMEOUT": text}).http_timeout == 2.5
@@ -141,6 +159,12 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) ->
         ("drain_timeout", math.nan, "0.001 to 86,400.0"),
         ("drain_timeout", "5", "a number of seconds"),
         ("drain_timeout", False, "a number of seconds"),
+        ("database_connections", -1, "0 to 10,000"),
+        ("database_connections", 2.5, "a whole number"),
+        ("database_pool_timeout", 0, "0.001 to 86,400.0"),
+        ("database_connect_timeout", 0, "0.001 to 86,400.0"),
+        ("database_statement_timeout", -1, "0.0 to 86,400.0"),
+        ("database_idle_in_transaction_timeout", math.inf, "0.0 to 86,400.0"),
         ("attempts", 0, "1 to 1,000,000"),
         ("health_port", 65_536, "0 to 65,535"),
         ("health_host", "", "an address to listen on"),

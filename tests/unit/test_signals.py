@@ -1,16 +1,22 @@
-"""What SIGUSR1 does while a service runs is undone afterwards."""
+"""Waiting for a signal, and what is undone afterwards."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import random
 import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
+from servers.ports import wait_for
 
-from slingshot_microservice.signals import show_stacks_on_signal
+from slingshot_microservice.signals import StopEvent, show_stacks_on_signal
 
 BOUND = 20.0  # seconds after which waiting has failed
 
@@ -76,3 +82,118 @@ def test_a_platform_without_it_does_without(
     with show_stacks_on_signal():
         ask()
     assert heard == [signal.SIGUSR1]
+
+
+ROUNDS = 10_000
+LATEST = 0.0001  # seconds after which a signal is sent, and after which it is waited for
+HELPER = f"""
+import os, random, signal, time
+while os.read(0, 1):
+    begin = time.perf_counter() + random.random() * {LATEST}
+    while time.perf_counter() < begin:
+        pass
+    os.kill({{pid}}, signal.SIGUSR2)
+"""
+
+
+@pytest.fixture
+def stop() -> Iterator[StopEvent]:
+    """An event that SIGUSR2 sets."""
+    event = StopEvent()
+    previous = signal.signal(signal.SIGUSR2, lambda _number, _frame: event.set())
+    yield event
+    signal.signal(signal.SIGUSR2, previous)
+
+
+def test_no_signal_is_missed_at_whatever_moment_it_comes(stop: StopEvent) -> None:
+    helper = subprocess.Popen(
+        [sys.executable, "-c", HELPER.format(pid=os.getpid())], stdin=subprocess.PIPE
+    )
+    assert helper.stdin
+    began = time.monotonic()
+    with helper, helper.stdin:
+        for _ in range(ROUNDS):
+            stop.clear()
+            os.write(helper.stdin.fileno(), b"x")
+            begin = time.perf_counter() + random.random() * LATEST
+            while time.perf_counter() < begin:
+                pass
+            assert stop.wait(3 * BOUND)
+    # One that is missed costs a whole wait, after which the handler is run all the same.
+    assert time.monotonic() - began < 3 * BOUND
+
+
+def test_another_thread_ends_the_wait_of_the_main_thread(stop: StopEvent) -> None:
+    for _ in range(100):
+        stop.clear()
+        thread = threading.Thread(target=stop.set)
+        thread.start()
+        assert stop.wait(BOUND)
+        thread.join()
+
+
+def test_all_that_wait_go_on(stop: StopEvent) -> None:
+    heard: list[bool] = []
+    threads = [threading.Thread(target=lambda: heard.append(stop.wait(BOUND))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    signal.raise_signal(signal.SIGUSR2)
+    assert stop.wait(BOUND)
+    for thread in threads:
+        thread.join()
+    assert heard == [True] * 5
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, 0.01])
+def test_a_wait_ends_when_its_time_is_over(stop: StopEvent, timeout: float) -> None:
+    heard: list[bool] = []
+    thread = threading.Thread(target=lambda: heard.append(stop.wait(timeout)))
+    thread.start()
+    thread.join(BOUND)
+    assert not stop.wait(timeout)
+    assert heard == [False]
+
+
+def test_other_signals_do_not_end_it(stop: StopEvent, heard: list[int]) -> None:
+    def signal_twice() -> None:
+        ask()
+        wait_for(lambda: heard, BOUND, "the other signal")
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    thread = threading.Thread(target=signal_twice)
+    thread.start()
+    assert stop.wait(BOUND)
+    thread.join()
+    assert heard == [signal.SIGUSR1]
+
+
+def test_a_descriptor_of_the_programs_own_hears_of_signals_meanwhile_and_later(
+    stop: StopEvent,
+) -> None:
+    ear, bell = socket.socketpair()
+    with ear, bell:
+        bell.setblocking(False)
+        ear.settimeout(BOUND)
+        previous = signal.set_wakeup_fd(bell.fileno())
+        try:
+            thread = threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGUSR2))
+            thread.start()
+            assert stop.wait(BOUND)
+            thread.join()
+            assert ear.recv(100) == bytes([signal.SIGUSR2])
+            signal.raise_signal(signal.SIGUSR2)
+            assert ear.recv(100) == bytes([signal.SIGUSR2])
+        finally:
+            signal.set_wakeup_fd(previous)
+
+
+def test_nothing_is_left_open(stop: StopEvent) -> None:
+    def descriptors() -> int:
+        with socket.socket() as probe:
+            return probe.fileno()  # the lowest that is free
+
+    before = descriptors()
+    for _ in range(3):
+        assert not stop.wait(0.001)
+    assert descriptors() == before
+    assert signal.set_wakeup_fd(-1) == -1

@@ -14,7 +14,7 @@ from psycopg2 import sql
 from servers.ports import LOOPBACK, free_port
 from servers.postgresql import PostgreSQLServer
 
-from slingshot_microservice.database import Database, postgresql_url
+from slingshot_microservice.database import Database, DatabaseLimits, postgresql_url
 from slingshot_microservice.errors import DatabaseError, DatabaseUnavailableError
 
 
@@ -85,8 +85,8 @@ def test_a_host_that_has_no_address() -> None:
 
 
 @contextmanager
-def half_a_server(answer: bytes | None) -> Iterator[int]:
-    """Yield the port of something that is no PostgreSQL, or not yet."""
+def half_a_server(answer: bytes | None, heard: list[bytes] | None = None) -> Iterator[int]:
+    """Yield the port of something that is no PostgreSQL, or not yet; note what it is told."""
     done = threading.Event()
 
     def serve() -> None:
@@ -101,7 +101,9 @@ def half_a_server(answer: bytes | None) -> Iterator[int]:
                 else:
                     connection.recv(1000)
                     connection.sendall(b"N")  # no TLS
-                    connection.recv(1000)
+                    told = connection.recv(1000)
+                    if heard is not None:
+                        heard.append(told)
                     connection.sendall(answer)
 
     with socket.create_server((LOOPBACK, 0)) as listener:
@@ -142,7 +144,32 @@ def test_a_refusal_that_passes_is_worth_another_attempt(code: str, message: str)
 def test_a_server_that_is_silent_is_given_up() -> None:
     with half_a_server(None) as port:
         url = postgresql_url(LOOPBACK, port, "user", "secret", "shop")
-        database = Database(url, application_name=APPLICATION, connect_timeout=1.5)
+        limits = DatabaseLimits(connect_timeout=1.5)
+        database = Database(url, application_name=APPLICATION, limits=limits)
         with pytest.raises(DatabaseUnavailableError, match="timeout expired"):
             database.check()
         database.close()
+
+
+def startup_message(limits: DatabaseLimits) -> dict[bytes, bytes]:
+    """Return what a connection says of itself before it logs in."""
+    heard: list[bytes] = []
+    with half_a_server(refusal("28000", "no"), heard) as port:
+        url = postgresql_url(LOOPBACK, port, "user", "secret", "shop")
+        database = Database(url, application_name=APPLICATION, limits=limits)
+        with pytest.raises(DatabaseError):
+            database.check()
+        database.close()
+    fields = heard[0][8:].rstrip(b"\0").split(b"\0")  # behind length and protocol version
+    return dict(zip(fields[::2], fields[1::2], strict=True))
+
+
+def test_without_time_outs_nothing_is_said_that_a_connection_pooler_would_refuse() -> None:
+    known_to_pgbouncer = {b"user", b"database", b"application_name", b"client_encoding"}
+    assert startup_message(DatabaseLimits()).keys() <= known_to_pgbouncer
+
+
+def test_time_outs_are_told_in_milliseconds() -> None:
+    limits = DatabaseLimits(statement_timeout=1.1, idle_in_transaction_timeout=0.0001)
+    said = startup_message(limits)[b"options"].decode().split(" -c ")
+    assert said == ["-c statement_timeout=1100", "idle_in_transaction_session_timeout=1"]
