@@ -16,14 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from slingshot_microservice.cli.bench_operations import twins
 
-from . import growth, idle, machine, operations, relay
+from . import growth, idle, machine, operations, prefetch, relay, scaling
 from .broker import RabbitMQNode, version
 from .c_client import compile_c_client
 from .contestants import Contestant, c_client, others, ours
 from .plan import FULL, QUICK, Plan
 from .report import Report, keep, show
 
-_QUESTIONS = ("operations", "relay", "growth", "idle")
+_QUESTIONS = ("operations", "relay", "growth", "idle", "scaling", "prefetch")
 _FILE_COLUMNS = 120  # of what is not printed to a terminal
 _RESULTS = Path(__file__).with_name("results")
 
@@ -97,6 +97,10 @@ class Surroundings:
             if question == "growth":
                 everybody = [*self._c_clients, *ours()]
                 return growth.measure(plan, self._node, everybody, progress)
+            if question == "scaling":
+                return scaling.measure(plan, self._node, progress)
+            if question == "prefetch":
+                return prefetch.measure(plan, self._node, progress)
             return idle.measure(plan, self._node, ours(), progress)
 
 

@@ -15,12 +15,22 @@ _ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT / "tests"))
 
 from servers.ports import wait_for  # noqa: E402  # found through the line above
+from servers.processes import ServerProcess  # noqa: E402
 from servers.rabbitmq import RabbitMQNode  # noqa: E402
 
 from .contestants import Contestant  # noqa: E402
 from .contestants.job import URL_VARIABLE  # noqa: E402
 
-__all__ = ["FIRST_ID", "PREFETCH", "RabbitMQNode", "Run", "relay", "version"]
+__all__ = [
+    "FIRST_ID",
+    "PREFETCH",
+    "RabbitMQNode",
+    "Run",
+    "ServerProcess",
+    "relay",
+    "version",
+    "wait_for",
+]
 
 FIRST_ID = 100_000_000
 PREFETCH = 300

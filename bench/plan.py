@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["FULL", "QUICK", "Plan"]
@@ -23,6 +24,13 @@ class Plan:
         growth_queue_messages: Ids of a relay with several queues a case.
         start_rounds: Rounds of starting up.
         memory_messages: Ids of the relay whose memory is looked at.
+        scaling_rounds: Rounds of every fleet.
+        scaling_seconds: About how long a fleet is watched.
+        scaling_processes: Processes of a fleet.
+        prefetch_rounds: Rounds of every prefetch.
+        prefetch_seconds: About how long a prefetch is watched.
+        prefetches: By milliseconds of one id, the fixed prefetches to compare with.
+        fairness_rounds: Rounds of replicas that share a queue.
     """
 
     operation_rounds: int
@@ -36,6 +44,13 @@ class Plan:
     growth_queue_messages: int
     start_rounds: int
     memory_messages: int
+    scaling_rounds: int
+    scaling_seconds: float
+    scaling_processes: tuple[int, ...]
+    prefetch_rounds: int
+    prefetch_seconds: float
+    prefetches: Mapping[int, tuple[int, ...]]
+    fairness_rounds: int
 
 
 FULL = Plan(
@@ -50,6 +65,18 @@ FULL = Plan(
     growth_queue_messages=100_000,
     start_rounds=15,
     memory_messages=1_000_000,
+    scaling_rounds=3,
+    scaling_seconds=3.0,
+    scaling_processes=(1, 2, 4),
+    prefetch_rounds=5,
+    prefetch_seconds=1.5,
+    prefetches={
+        0: (1, 2, 10, 50, 200, 1_000),
+        1: (1, 2, 10, 50, 200),
+        10: (1, 2, 10, 50),
+        100: (1, 2, 10),
+    },
+    fairness_rounds=3,
 )
 
 QUICK = Plan(
@@ -64,4 +91,11 @@ QUICK = Plan(
     growth_queue_messages=5_000,
     start_rounds=3,
     memory_messages=100_000,
+    scaling_rounds=1,
+    scaling_seconds=0.5,
+    scaling_processes=(1, 2),
+    prefetch_rounds=1,
+    prefetch_seconds=0.5,
+    prefetches={0: (1, 50, 200), 1: (1, 10, 50), 10: (1, 10)},
+    fairness_rounds=1,
 )
