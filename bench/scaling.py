@@ -130,8 +130,8 @@ def _report(plan: Plan, runs: dict[_Case, list[Window]], versions: str) -> Repor
         records=[_record(case, runs) for case in ordered],
         draw=lambda path: _draw(path, runs),
         notes=[
-            "At once is in each process; growth is against one process, round by round; busy is the "
-            f"machine, with everything that ran. Files and rows: {versions}."
+            "At once: in each process. Growth: against one process, round by round. Busy: of all "
+            f"cores, with everything that ran. Files and rows: {versions}."
         ],
     )
 

@@ -15,7 +15,7 @@ __all__ = ["DRAMATIQ", "FASTSTREAM", "OURS", "Dramatiq", "FastStream", "Fleet", 
 
 OURS = "ours"
 DRAMATIQ = "Dramatiq"
-FASTSTREAM = "FastStream, uvloop"
+FASTSTREAM = "FastStream"
 
 _PROGRAMS = Path(sys.executable).parent  # of this environment
 _MODULES = "bench.contestants"
