@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -81,6 +81,7 @@ class Microservice:
         self._config_host = config_host
         self._startup = startup
         self._process = process
+        self._given = dict(keywords)
         self._options = Options.gather(keywords)
         self._stop = StopEvent()
         self._running = threading.Lock()
@@ -102,12 +103,33 @@ class Microservice:
 
         return Definition(self._name, self._process, self._startup, self._options)
 
-    def start(self) -> None:
+    def variant(
+        self, *, process: ProcessFn | None = None, **options: Unpack[OptionArguments]
+    ) -> Microservice:
+        """Return this service with some options, or its function, exchanged.
+
+        Args:
+            process: Processes one request instead.
+            **options: Win over what was given in code.
+
+        Raises:
+            UsageError: An argument is not what it should be.
+        """
+        functions: list[Any] = [process or self._process]
+        if self._startup is not None:
+            functions.insert(0, self._startup)
+        given: Any = {**self._given, **options}
+        return Microservice(self._name, self._config_host, *functions, **given)
+
+    def start(self, *, on_running: Callable[[], object] | None = None) -> None:
         """Run the service; return when it was stopped.
 
         It stops after `stop`, and, when this is the main thread, after SIGTERM or SIGINT: what
         runs is finished, what has not begun goes back to the queue. SIGUSR1 writes every thread's
         stack to standard error.
+
+        Args:
+            on_running: Called once, when messages are being taken.
 
         Raises:
             ConfigurationError: The configuration cannot be had or used, or a secret cannot.
@@ -124,7 +146,7 @@ class Microservice:
             raise UsageError(f"service {self._name!r} runs already")
         try:
             with show_stacks_on_signal():
-                self._run()
+                self._run(on_running)
         except _StoppedError:
             _log.info("service %r was stopped before it had started", self._name)
         finally:
@@ -135,7 +157,7 @@ class Microservice:
         """Stop the service; may be called from any thread, and before `start` has got going."""
         self._stop.set()
 
-    def _run(self) -> None:
+    def _run(self, on_running: Callable[[], object] | None) -> None:
         from .broker.memory import MemoryQueues
         from .observe.logs import configure_logging
         from .sysmap import open_system_map
@@ -152,6 +174,8 @@ class Microservice:
             # Until here nothing is in hand, so that a signal may simply end the program.
             with stop_on_signals(self._stop):
                 service.start()
+                if on_running is not None:
+                    on_running()
                 self._stop.wait()
                 _log.info("service %r stops", self._name)
                 try:

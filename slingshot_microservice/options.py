@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from .errors import OptionError
 
@@ -22,7 +22,8 @@ _PREFIX = "SLINGSHOT_"
 class OptionArguments(TypedDict, total=False):
     """The keyword options of ``Microservice``; `Options` says what each one means."""
 
-    prefetch: int
+    threads: int
+    prefetch: int | Literal["auto"]
     heartbeat: int
     startup_timeout: float
     drain_timeout: float
@@ -46,8 +47,12 @@ class Options:
     """The tunables of one service.
 
     Attributes:
+        threads: How many requests are processed at the same time (1 to 1,000), each with a database
+            connection of its own. With more than one, ``process`` must be safe to run side by side.
         prefetch: Messages that RabbitMQ hands over before the first of them is acknowledged
-            (1 to 65,535). RabbitMQ's own guide finds 100 to 300 best for short work.
+            (1 to 65,535), or ``"auto"``: as many as give each thread a tenth of a second or two to
+            do, by the mean of what requests have taken; at least two a thread, hundreds where they
+            take microseconds.
         heartbeat: Seconds within twice which a connection is given up, by us or by RabbitMQ, when
             nothing gets through any more (1 to 3,600). RabbitMQ is offered two thirds of it,
             because it takes up to three times what it is offered; its guide recommends 5 to 20.
@@ -81,7 +86,8 @@ class Options:
             a multipart upload.
     """
 
-    prefetch: int = 100
+    threads: int = 1
+    prefetch: int | Literal["auto"] = "auto"
     heartbeat: int = 15
     startup_timeout: float = 30.0
     drain_timeout: float = 25.0
@@ -137,7 +143,7 @@ class Options:
             if name in arguments:
                 values[name] = arguments[name]
             elif variable in environment:
-                values[name] = _parse(variable, environment[variable], type(default))
+                values[name] = _parse(variable, environment[variable], name, type(default))
                 _check(name, values[name], called=variable)
         return cls(**values)  # type: ignore[arg-type]  # _check looks at every type
 
@@ -147,8 +153,10 @@ def _nearest(name: str, known: Mapping[str, object]) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else f"; there are {', '.join(known)}"
 
 
-def _parse(variable: str, text: str, kind: type) -> object:
+def _parse(variable: str, text: str, name: str, kind: type) -> object:
     try:
+        if name == "prefetch":
+            return _AUTO if text.strip().lower() == _AUTO else int(text)
         if kind is bool:
             return _SWITCH[text.strip().lower()]
         if kind is tuple:
@@ -158,14 +166,18 @@ def _parse(variable: str, text: str, kind: type) -> object:
         raise OptionError(f"{variable} is {text!r}; expected {_NOUNS[kind]}") from None
 
 
+_AUTO = "auto"
+_WHOLE_OR_AUTO = 'a whole number or "auto"'
 _SWITCH = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 _NOUNS: dict[type, str] = {
     int: "a whole number",
+    str: _WHOLE_OR_AUTO,
     float: "a number",
     bool: "1 or 0",
     tuple: "numbers of seconds, separated by commas",
 }
 _RANGES: dict[str, tuple[float, float]] = {
+    "threads": (1, 1_000),
     "prefetch": (1, 65_535),  # AMQP carries it in 16 bits, and 0 would mean without limit
     "heartbeat": (1, 3_600),
     "attempts": (1, 1_000_000),
@@ -184,6 +196,9 @@ def _check(name: str, value: object, *, called: str) -> None:
             raise OptionError(f"{called} is {value!r}; expected a list of seconds, not empty")
         for number, delay in enumerate(value, 1):
             _check_number(delay, _SECONDS, whole=False, called=f"{called}, number {number},")
+    elif name == "prefetch" and isinstance(value, str):
+        if value != _AUTO:
+            raise OptionError(f"{called} is {value!r}; expected {_WHOLE_OR_AUTO}")
     else:
         whole = name in _RANGES
         _check_number(value, _RANGES.get(name, _SECONDS), whole=whole, called=called)

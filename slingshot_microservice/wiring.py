@@ -106,12 +106,13 @@ def _broker(
             attempts=options.attempts, delays=tuple(options.retry_delays), deaths=options.deaths
         )
     pauses = RequeuePauses(options.retry_pause, options.retry_pause_limit)
+    prefetch = None if isinstance(options.prefetch, str) else options.prefetch
     if isinstance(where, MemoryBrokerSettings):
         return MemoryBroker(
             queues,
             inbound=settings.inbound,
             outbound=outbound,
-            prefetch=options.prefetch,
+            prefetch=prefetch,
             policy=policy,
             pauses=pauses,
         )
@@ -132,7 +133,8 @@ def _broker(
         service=definition.name,
         inbound=settings.inbound,
         outbound=outbound,
-        prefetch=options.prefetch,
+        prefetch=prefetch,
+        workers=options.threads,
         open_timeout=options.startup_timeout,
         policy=policy,
         pauses=pauses,

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from slingshot_microservice.broker.protocol import Batch, Failure
+from slingshot_microservice.broker.protocol import Failure, Receiver, Work
 from slingshot_microservice.errors import (
     DatabaseError,
     DatabaseUnavailableError,
     StorageUnavailableError,
 )
-from slingshot_microservice.hotpath import Delivery, Publish
+from slingshot_microservice.hotpath import Publish
 
 __all__ = [
     "Journal",
@@ -144,12 +144,11 @@ class RecordingDatabase:
 
 
 class RecordingBroker:
-    """Gives out prepared batches, then ends. Fulfils `Broker`."""
+    """Gives out prepared deliveries, then ends. Fulfils `Broker`."""
 
-    def __init__(self, journal: Journal, batches: Iterable[Batch] = ()) -> None:
+    def __init__(self, journal: Journal, works: Iterable[Work] = ()) -> None:
         self._journal = journal
-        self._batches = deque(batches)
-        self.epoch = 1
+        self._works = deque(works)
         self.failures: list[Failure] = []
         self.on_hand_back: Callable[[int], object] = lambda _tag: None
 
@@ -165,13 +164,13 @@ class RecordingBroker:
         """Note it."""
         self._journal.note("consume")
 
-    def receive(self) -> Batch | None:
-        """Give out the next batch."""
-        return self._batches.popleft() if self._batches else None
+    def receiver(self) -> Receiver:
+        """All workers take from the same."""
+        return self
 
-    def begin(self, epoch: int, delivery: Delivery) -> bool:
-        """Only deliveries of one epoch are."""
-        return epoch == self.epoch
+    def receive(self) -> Work | None:
+        """Give out the next delivery."""
+        return self._works.popleft() if self._works else None
 
     def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Note it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from ..errors import BrokerError
@@ -15,8 +15,11 @@ from ..hotpath import Delivery, FrameWriter, Ledger, RawDelivery, Received
 from .amqp import IOLoop, Link, Timer
 from .declaration import QueueDeclaration
 from .deliverylimit import DeliveryLimitCheck
+from .inbox import Inbox
 from .inhand import InHand, RecentIds
-from .protocol import Batch, shorten_utf8
+from .isolation import Isolation
+from .prefetch import PrefetchTuner
+from .protocol import shorten_utf8
 from .queues import QueueSpec
 from .subscription import Subscription, SubscriptionState
 
@@ -48,6 +51,10 @@ class ConsumerEvents(Protocol):
         """A message needs a closer look. Returns its id, or None when it is dealt with."""
         ...
 
+    def runs_alone(self, tag: int) -> bool:
+        """Whether a message is to be run while no worker has another in hand."""
+        ...
+
     def on_hand_back(self, tag: int) -> bool:
         """A message is to be given back. Returns whether that is seen to."""
         ...
@@ -66,8 +73,15 @@ class Consumer:
         service: The service's name, for the consumer's tag.
         queues: The queues that must exist to begin with; the first is the inbound one.
         suspects: The queue of messages that are to be run one at a time, if there is one.
-        prefetch: Messages handed over before the first of them is acknowledged.
+        prefetch: Messages handed over before the first of them is acknowledged; or what finds out
+            how many that should be.
+        inbox: Where the workers find their deliveries.
         events: Whom to tell.
+
+    Attributes:
+        epoch: Which life of the channel this is.
+        in_hand: What came in and is not settled.
+        recent: What this process has had in hand and not settled.
     """
 
     link: Link
@@ -80,30 +94,35 @@ class Consumer:
         service: str,
         queues: Sequence[QueueSpec],
         suspects: str | None,
-        prefetch: int,
+        prefetch: int | PrefetchTuner,
+        inbox: Inbox,
         events: ConsumerEvents,
     ) -> None:
         self._loop = loop
         self._ledger = ledger
         self._queues = queues
+        self._inbox = inbox
+        self._isolation = Isolation(loop, inbox)
         self._events = events
+        self._tuner = prefetch if isinstance(prefetch, PrefetchTuner) else None
+        self._prefetch = prefetch.prefetch if isinstance(prefetch, PrefetchTuner) else prefetch
+        self._ended = 0  # requests
         # One tag a replica, so that RabbitMQ's listing says which is which.
         tag = shorten_utf8(f"{service}-consumer-{socket.gethostname()}-{os.getpid()}", 240)
-        consumers = [(tag, queues[0].name, prefetch)]
+        consumers = [(tag, queues[0].name, self._prefetch)]
         if suspects is not None:
             consumers.insert(0, (f"{tag}-suspect", suspects, 1))
         self.subscription = Subscription(consumers, self._on_subscription)
-        self._prefetch = prefetch
         self._writer = FrameWriter(Link.CHANNEL, [])
         self._timers: dict[int, Timer] = {}  # of deliveries that wait to be handed back
         self._started = False
         self._cancelled = False
         self._pauses: set[str] = set()
         self._declared = False
+        self._consuming = False
         self._first = True
         self.in_hand = InHand()
         self.recent = RecentIds(_RECENT_IDS)
-        self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
         self.epoch = 0
 
     @property
@@ -118,7 +137,7 @@ class Consumer:
 
     def on_ready(self) -> None:
         """The channel is open: see that there is something to consume."""
-        self.epoch += 1
+        self._begin_epoch()
         self._writer.take()
         # Later on the outbound ones are seen to when they do not take a message.
         read = self.subscription.queues
@@ -132,8 +151,8 @@ class Consumer:
 
     def on_lost(self) -> None:
         """The channel is gone, and with it every delivery that is not settled."""
-        self.epoch += 1
-        self._declared = False
+        self._begin_epoch()
+        self._declared = self._consuming = False
         self.subscription.lose()
         self._drop_timers()
         self.recent.add(self.in_hand.clear())
@@ -158,7 +177,7 @@ class Consumer:
             return
         if self.subscription.wanted:
             self.in_hand.add(deliveries[-1][0], deliveries)
-            self.inbox.put(Batch(self.epoch, deliveries))
+            self._hand_over(deliveries, unusual=bool(received.raw or again))
         else:
             self._refuse_all(deliveries)
 
@@ -168,11 +187,10 @@ class Consumer:
         self._want()
 
     def pause(self, reason: str) -> None:
-        """Take no messages while ``reason`` stands; hand back what no worker has."""
+        """Take no messages while ``reason`` stands; hand back what no worker has begun."""
         self._pauses.add(reason)
         self._want()
-        if not self._cancelled:  # or the workers would not hear of that any more
-            self._empty_inbox()
+        self._refuse_all(self._isolation.take_back())
 
     def resume(self, reason: str) -> None:
         """End one reason for a pause."""
@@ -180,14 +198,17 @@ class Consumer:
         self._want()
 
     def cancel(self) -> None:
-        """Take no more messages; hand back what no worker has, and what waits for its pause."""
+        """Take no more messages; hand back what no worker has begun, and what waits for its pause.
+
+        The workers end with what they have in hand.
+        """
         self._cancelled = True
         self._want()
         tags = list(self._timers)
         self._drop_timers()
         self._refuse(tags)
-        self._empty_inbox()
-        self.inbox.put(None)
+        self._refuse_all(self._isolation.take_back())
+        self._inbox.close()
 
     def hand_back(self, tag: int, id: int) -> None:
         """Return a delivery to its queue."""
@@ -200,6 +221,25 @@ class Consumer:
             self._timers[tag] = self._loop.call_later(pause, partial(self._hand_back_now, tag))
         else:
             self._refuse([tag])
+
+    def note_ended(self, requests: int) -> None:
+        """Note that so many more requests have ended, however they did."""
+        self._ended += requests
+        if self._tuner is not None and time.monotonic() >= self._tuner.next_look:
+            self.tune()
+
+    def tune(self) -> None:
+        """See whether to take more or fewer messages at a time."""
+        tuner, inbox = self._tuner, self._inbox
+        if tuner is None or not tuner.look(
+            time.monotonic(), inbox.busy_seconds, self._ended, inbox.busy_workers
+        ):
+            return
+        self._prefetch = tuner.prefetch
+        _log.info(
+            "requests take %.3g ms: prefetch is %d now", tuner.mean_seconds * 1e3, self._prefetch
+        )
+        self.subscription.set_prefetch(self._prefetch)
 
     def acknowledge(self) -> None:
         """Send the acknowledgements that are due."""
@@ -216,9 +256,21 @@ class Consumer:
         self._ledger.deliver(sorted([*usual, *((raw.tag, 0, True) for raw in unusual)]))
         for message in unusual:
             id = self._events.on_unusual(message)
-            if id is not None:
+            if id is None:
+                self.note_ended(1)
+            else:
                 usual.append((message.tag, id, message.redelivered))
         return sorted(usual)
+
+    def _hand_over(self, deliveries: list[Delivery], *, unusual: bool) -> None:
+        alone = [it for it in deliveries if self._events.runs_alone(it[0])] if unusual else []
+        for delivery in alone:
+            self._isolation.put_alone(delivery)
+        self._isolation.put([it for it in deliveries if it not in alone] if alone else deliveries)
+
+    def _begin_epoch(self) -> None:
+        self.epoch += 1
+        self._isolation.renew(self.epoch)
 
     def _want(self) -> None:
         self.subscription.wanted = self._started and not (self._cancelled or self._pauses)
@@ -232,21 +284,16 @@ class Consumer:
         self.subscription.open(self.link.channel)
 
     def _on_subscription(self) -> None:
-        if self.subscription.state is SubscriptionState.CONSUMING:
+        state = self.subscription.state
+        if state is SubscriptionState.CONSUMING and not self._consuming:
+            self._consuming = True
             _log.info("consuming queue %r, prefetch %d", self.inbound, self._prefetch)
             self._events.on_consuming()
-
-    def _empty_inbox(self) -> None:
-        """Hand back what no worker has."""
-        batches = []
-        try:
-            while batch := self.inbox.get_nowait():
-                batches.append(batch)
-        except Empty:
-            pass  # that is what was to be reached
-        for batch in batches:
-            if batch.epoch == self.epoch:
-                self._refuse_all(batch.deliveries)
+        elif state is SubscriptionState.IDLE and not self.subscription.wanted:
+            self._consuming = False
+        elif state is SubscriptionState.IDLE:
+            # Between two consumers: of what the next one may have no more, let others have it.
+            self._refuse_all(self._isolation.take_back(keep=self._prefetch))
 
     def _hand_back_now(self, tag: int) -> None:
         del self._timers[tag]

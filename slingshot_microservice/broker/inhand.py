@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..hotpath import Delivery, Publish
@@ -96,11 +96,6 @@ class LateResults:
         self._results: dict[int, tuple[float, Sequence[Publish] | Failure]] = {}
         self._lock = threading.Lock()
 
-    @property
-    def results(self) -> Mapping[int, object]:
-        """What is kept, by id; the same object for ever."""
-        return self._results
-
     def put(self, id: int, publishes: Sequence[Publish] | Failure) -> None:
         """Keep what came of a run of ``id``, outputs or a failure; of two runs the later's."""
         with self._lock:
@@ -112,6 +107,8 @@ class LateResults:
 
     def take(self, id: int) -> Sequence[Publish] | Failure | None:
         """Return what came of a run of ``id``, once; None if there was none lately."""
+        if not self._results:
+            return None
         with self._lock:
             self._drop_old()
             return self._drop(id)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..hotpath import Delivery, MalformedIdError, Publish, decode_id
-from .protocol import Batch, Failure, dead_queue_name
+from .protocol import Failure, Receiver, Work, dead_queue_name
 from .requeue import RequeuePauses
 from .retries import History, Parked, RetryPolicy
 
@@ -99,12 +99,13 @@ class MemoryQueues:
         with self.changed:
             self._consumed.setdefault(queue, 0)
 
-    def take(self, queue: str, limit: int) -> list[Message]:
-        """Take up to ``limit`` messages into a consumer's hand. `changed` must be held."""
+    def take(self, queue: str) -> Message | None:
+        """Take a message, if there is one, into a consumer's hand. `changed` must be held."""
         messages = self._queues[queue]
-        taken = [messages.popleft() for _ in range(min(limit, len(messages)))]
-        self._consumed[queue] += len(taken)
-        return taken
+        if not messages:
+            return None
+        self._consumed[queue] += 1
+        return messages.popleft()
 
     def settle(self, queue: str, returned: Sequence[Message], count: int) -> None:
         """End ``count`` messages in hand; those ``returned`` go back to the front."""
@@ -124,7 +125,7 @@ class MemoryBroker:
         queues: The queues, shared with the other services of the process.
         inbound: The queue to consume.
         outbound: The queues that indexes in publishes stand for.
-        prefetch: Messages in hand at the same time.
+        prefetch: Messages in hand at the same time; None for as many as there are workers.
         policy: Says what becomes of failed requests; None to give them back to their queue.
         pauses: Says how long what is given back to its queue waits.
     """
@@ -135,7 +136,7 @@ class MemoryBroker:
         *,
         inbound: str,
         outbound: Sequence[str],
-        prefetch: int,
+        prefetch: int | None,
         policy: RetryPolicy | None,
         pauses: RequeuePauses,
     ) -> None:
@@ -170,23 +171,23 @@ class MemoryBroker:
             self._consuming = True
             self._queues.changed.notify_all()
 
-    def receive(self) -> Batch | None:
-        """Wait for deliveries; see `Broker.receive`."""
+    def receiver(self) -> Receiver:
+        """Return where one more worker takes its deliveries from; see `Broker.receiver`."""
+        return self
+
+    def receive(self) -> Work | None:
+        """Wait for a delivery; see `Receiver.receive`."""
         while True:
             with self._queues.changed:
                 taken = self._take()
-                while not taken and not self._cancelled:
+                while taken is None and not self._cancelled:
                     self._queues.changed.wait(self._next_due())
                     taken = self._take()
-            if not taken:
+            if taken is None:
                 return None
-            deliveries = [delivery for tag, body in taken if (delivery := self._read(tag, body))]
-            if deliveries:
-                return Batch(_EPOCH, deliveries)
-
-    def begin(self, epoch: int, delivery: Delivery) -> bool:
-        """Memory does not take deliveries away; see `Broker.begin`."""
-        return True
+            delivery = self._read(*taken)
+            if delivery is not None:
+                return _EPOCH, delivery
 
     def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Publish the outputs of a delivery, then acknowledge it; see `Broker.finish`."""
@@ -241,16 +242,20 @@ class MemoryBroker:
         self._settle(left, hand_back=True)
         return not left
 
-    def _take(self) -> list[tuple[int, Message]]:
-        """Take what there is into our hand. The queues' condition must be held."""
+    def _take(self) -> tuple[int, Message] | None:
+        """Take a message, if there is one, into our hand. The queues' condition must be held."""
         self._return_due()
         if self._cancelled or self._pauses or not self._consuming:
-            return []
-        room = self._prefetch - (len(self._in_hand) - len(self._waiting))
-        taken = list(enumerate(self._queues.take(self._inbound, room), self._last_tag + 1))
-        self._last_tag += len(taken)
-        self._in_hand.update(taken)
-        return taken
+            return None
+        in_hand = len(self._in_hand) - len(self._waiting)
+        if self._prefetch is not None and in_hand >= self._prefetch:
+            return None
+        message = self._queues.take(self._inbound)
+        if message is None:
+            return None
+        self._last_tag += 1
+        self._in_hand[self._last_tag] = message
+        return self._last_tag, message
 
     def _wait(self, tag: int, message: Message, pause: float) -> None:
         """Hand a message back after a pause. The queues' condition must be held."""

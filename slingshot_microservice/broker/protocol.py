@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ..hotpath import Delivery, Publish
 
 __all__ = [
     "SHORT_STRING_MAX",
-    "Batch",
     "Broker",
     "Failure",
+    "Receiver",
+    "Work",
     "dead_queue_name",
     "retry_queue_name",
     "shorten_utf8",
@@ -53,16 +54,9 @@ def _beside(inbound: str, suffix: str) -> str:
     return shorten_utf8(inbound, SHORT_STRING_MAX - len(suffix)) + suffix
 
 
-class Batch(NamedTuple):
-    """Deliveries that came in together.
-
-    Attributes:
-        epoch: Which life of the channel they belong to. Delivery tags mean nothing in another.
-        deliveries: (delivery tag, id, redelivered), at least one.
-    """
-
-    epoch: int
-    deliveries: Sequence[Delivery]
+Work: TypeAlias = tuple[int, Delivery]
+"""A delivery, after its epoch: which life of the channel it belongs to. Its delivery tag means
+nothing in another."""
 
 
 class Failure(NamedTuple):
@@ -81,6 +75,18 @@ class Failure(NamedTuple):
     error: str
     traceback: str = ""
     after: float | None = None
+
+
+class Receiver(Protocol):
+    """Where one worker takes its deliveries from."""
+
+    def receive(self) -> Work | None:
+        """Wait for a delivery that is to be processed now. None means that there will be no more.
+
+        What was delivered before may have been processed meanwhile, by a run that outlasted its
+        channel: then that run's outputs are sent, the delivery is settled, and not returned here.
+        """
+        ...
 
 
 class Broker(Protocol):
@@ -118,16 +124,8 @@ class Broker(Protocol):
         """
         ...
 
-    def receive(self) -> Batch | None:
-        """Wait for deliveries. None means that there will be no more."""
-        ...
-
-    def begin(self, epoch: int, delivery: Delivery) -> bool:
-        """Tell whether a delivery is to be processed now.
-
-        It is not when it was given to somebody else meanwhile, nor when a run of it that outlasted
-        its channel has succeeded: then that run's outputs are sent, and the delivery is settled.
-        """
+    def receiver(self) -> Receiver:
+        """Return where one more worker takes its deliveries from."""
         ...
 
     def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:

@@ -22,8 +22,10 @@ from ..errors import BrokerError
 from ..hotpath import NO_DELIVERY, Delivery, Finished, Ledger, Publish, RawDelivery
 from .amqp import IOLoop, Link, LinkListener, Server
 from .consumer import Consumer
+from .inbox import Inbox
 from .inhand import LateResults
-from .protocol import Batch, Failure
+from .prefetch import PrefetchTuner
+from .protocol import Failure, Receiver
 from .publisher import Copy, Publisher
 from .queues import QueueBook
 from .requeue import RequeuePauses
@@ -50,7 +52,9 @@ class RabbitMQBroker:
         service: The service's name, which connections and consumer are called by.
         inbound: The queue to consume.
         outbound: The queues that indexes in publishes stand for.
-        prefetch: Messages handed over before the first of them is acknowledged.
+        prefetch: Messages handed over before the first of them is acknowledged; None for as many
+            as measuring finds right.
+        workers: How many requests are processed at the same time.
         open_timeout: Seconds in which `open`, `send` and `consume` must each succeed.
         policy: Says what becomes of failed requests; with None they are given back to their queue
             after a pause, and there are no queues beside the inbound one.
@@ -68,7 +72,8 @@ class RabbitMQBroker:
         service: str,
         inbound: str,
         outbound: Sequence[str],
-        prefetch: int,
+        prefetch: int | None,
+        workers: int,
         open_timeout: float,
         policy: RetryPolicy | None,
         pauses: RequeuePauses,
@@ -78,11 +83,14 @@ class RabbitMQBroker:
     ) -> None:
         self._server = server
         self._service = service
+        self._workers = workers
         self._open_timeout = open_timeout
         self._on_failure = on_failure
         self._pauses = pauses
         self._loop = IOLoop()
         self._ledger = Ledger()
+        self._inbox = Inbox(self._is_settled)
+        tuner = PrefetchTuner(workers)
         queues = self._queues = QueueBook(inbound, outbound)
         self._consumer = Consumer(
             self._loop,
@@ -92,7 +100,8 @@ class RabbitMQBroker:
                 [] if policy is None else policy.waits, parking=policy is not None
             ),
             suspects=None if policy is None else queues.spec(queues.suspect).name,
-            prefetch=prefetch,
+            prefetch=prefetch or tuner,
+            inbox=self._inbox,
             events=self,
         )
         self._publisher = Publisher(
@@ -110,7 +119,7 @@ class RabbitMQBroker:
             service=service,
             consumer=self._consumer,
             publisher=self._publisher,
-            suspects=2 * prefetch,
+            suspects=2 * (prefetch or tuner.limit),
         )
         self._watch = Watch(
             self._loop,
@@ -124,7 +133,6 @@ class RabbitMQBroker:
         self._open_links = 2
         self._thread = threading.Thread(target=self._run, name=f"{service}-io", daemon=True)
         self._late = LateResults(_LATE_OUTPUTS, _LATE_SECONDS)
-        self._late_results = self._late.results  # looked at for every message
         self._finished: deque[Finished] = deque()
         self._waking = False
         self._sending = False
@@ -163,29 +171,9 @@ class RabbitMQBroker:
         self._call(self._consumer.start)
         self._await(self._started, self._consumer.link, self._open_timeout)
 
-    def receive(self) -> Batch | None:
-        """Wait for deliveries; see `Broker.receive`."""
-        batch = self._consumer.inbox.get()
-        if batch is None:
-            self._consumer.inbox.put(None)  # for the next worker
-        return batch
-
-    def begin(self, epoch: int, delivery: Delivery) -> bool:
-        """Tell whether a delivery is to be processed now; see `Broker.begin`."""
-        if epoch != self._consumer.epoch:
-            return False
-        if not (self._late_results and delivery[2]):  # it looks at every message, so be quick
-            return True
-        tag, id, _ = delivery
-        result = self._late.take(id)
-        if result is None:
-            return True
-        _log.info("request %d was processed before its channel was lost: settled now", id)
-        if isinstance(result, Failure):
-            self.fail(epoch, tag, id, result)
-        else:
-            self.finish(epoch, tag, id, result)
-        return False
+    def receiver(self) -> Receiver:
+        """Return where one more worker takes its deliveries from; see `Broker.receiver`."""
+        return self._inbox.seat()
 
     def finish(self, epoch: int, tag: int, id: int, publishes: Sequence[Publish]) -> None:
         """Publish the outputs of a delivery, then acknowledge it; see `Broker.finish`."""
@@ -241,6 +229,19 @@ class RabbitMQBroker:
             self._thread.join(_THREAD_END_SECONDS)
         return settled
 
+    def _is_settled(self, epoch: int, delivery: Delivery) -> bool:
+        """Settle a delivery by a run of it that has outlasted its channel, if there was one."""
+        tag, id, _ = delivery
+        result = self._late.take(id)
+        if result is None:
+            return False
+        _log.info("request %d was processed before its channel was lost: settled now", id)
+        if isinstance(result, Failure):
+            self.fail(epoch, tag, id, result)
+        else:
+            self.finish(epoch, tag, id, result)
+        return True
+
     def _call(self, callback: Callable[[], None]) -> None:
         # A worker that outlives the drain may come here when nobody listens any more.
         if self._thread.is_alive():
@@ -275,7 +276,7 @@ class RabbitMQBroker:
         except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("the I/O thread has died: %r", error, exc_info=True)
             self._fail(BrokerError(f"the I/O thread has died: {error!r}"))
-            self._consumer.inbox.put(None)
+            self._inbox.close()
             self._on_failure(error)
         finally:
             self._loop.close()
@@ -332,6 +333,10 @@ class RabbitMQBroker:
         """Look at a message more closely; see `ConsumerEvents`."""
         return self._settlement.look_at(raw)
 
+    def runs_alone(self, tag: int) -> bool:
+        """Whether a message is to be run beside no other; see `ConsumerEvents`."""
+        return self._workers > 1 and self._settlement.is_charged(tag)
+
     def on_hand_back(self, tag: int) -> bool:
         """A message is given back, and nobody has died; see `ConsumerEvents`."""
         return self._settlement.clear(tag)
@@ -356,9 +361,11 @@ class RabbitMQBroker:
         publisher.publish_finished(finished, self._consumer.epoch)
         publisher.flush()
         self._pauses.relax()
+        self._consumer.note_ended(len(finished))
         self._on_answered()
 
     def _fail_now(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
+        self._consumer.note_ended(1)
         if epoch == self._consumer.epoch:
             self._settlement.fail(tag, id, failure)
         else:

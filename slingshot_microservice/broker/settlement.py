@@ -85,6 +85,11 @@ class Settlement:
         self._unusual[raw.tag] = raw, history
         return id
 
+    def is_charged(self, tag: int) -> bool:
+        """Whether a process has died that had delivery ``tag``, under suspicion, in hand."""
+        _, history = self._unusual.get(tag, (None, History()))
+        return history.deaths > 0
+
     def fail(self, tag: int, id: int, failure: Failure) -> None:
         """Count a failed run of delivery ``tag``."""
         plain = RawDelivery(tag, False, NO_PROPERTIES, b"%d" % id), History()

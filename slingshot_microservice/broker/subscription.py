@@ -22,19 +22,25 @@ class SubscriptionState(enum.Enum):
 class Subscription:
     """Consumers of one channel that come and go together. I/O thread only.
 
+    Only the last one may go and come by itself, with another prefetch.
+
     RabbitMQ is asked for one thing at a time: what is wanted meanwhile is done when it has
     answered.
 
     Args:
         consumers: Consumer tag, queue and prefetch of each, in the order of asking.
-        on_change: Called when RabbitMQ has confirmed that all consume, or that none does.
+        on_change: Called when RabbitMQ has confirmed that all consume, or that what was to end has.
+
+    Attributes:
+        state: How far it is.
     """
 
     def __init__(
         self, consumers: Sequence[tuple[str, str, int]], on_change: Callable[[], None]
     ) -> None:
-        self._consumers = consumers
+        self._consumers = list(consumers)
         self._on_change = on_change
+        self._outdated = False
         self._channel: Channel | None = None
         self._wanted = False
         self._tags: list[str] = []
@@ -56,9 +62,17 @@ class Subscription:
         """The names of the queues."""
         return {queue for _, queue, _ in self._consumers}
 
+    def set_prefetch(self, prefetch: int) -> None:
+        """Let the last consumer have another prefetch: for that RabbitMQ needs a new one."""
+        tag, queue, _ = self._consumers[-1]
+        self._consumers[-1] = tag, queue, prefetch
+        self._outdated = True
+        self._act()
+
     def open(self, channel: Channel) -> None:
         """Use ``channel`` from now on."""
         self._channel = channel
+        self._tags = []
         self.state = SubscriptionState.IDLE
         self._act()
 
@@ -70,10 +84,14 @@ class Subscription:
     def _act(self) -> None:
         if self._channel is None or not self._channel.is_open:  # or being closed by us
             return
-        if self._wanted and self.state is SubscriptionState.IDLE:
-            self.state = SubscriptionState.STARTING
-            self._start(self._channel)
-        elif not self._wanted and self.state is SubscriptionState.CONSUMING:
+        if self.state is SubscriptionState.IDLE:
+            if self._wanted:
+                self.state = SubscriptionState.STARTING
+                self._start(self._channel)
+            elif self._tags:
+                self.state = SubscriptionState.STOPPING
+                self._stop(self._channel)
+        elif self.state is SubscriptionState.CONSUMING and (self._outdated or not self._wanted):
             self.state = SubscriptionState.STOPPING
             self._stop(self._channel)
 
@@ -82,14 +100,17 @@ class Subscription:
         # when the one before it is answered, so the last answer speaks for all. It calls us back
         # before it forgets the tag of a consumer that has ended: so tags are not used twice.
         self._rounds += 1
-        self._tags = [f"{tag}-{self._rounds}" for tag, _, _ in self._consumers]
-        for tag, (_, queue, prefetch) in zip(self._tags, self._consumers, strict=True):
+        self._outdated = False
+        new = self._consumers[len(self._tags) :]
+        for name, queue, prefetch in new:
+            tag = f"{name}-{self._rounds}"
+            self._tags.append(tag)
             channel.basic_qos(prefetch_count=prefetch)
             channel.basic_consume(
                 queue,
                 read_past_pika,
                 consumer_tag=tag,
-                callback=self._on_consuming if tag == self._tags[-1] else None,
+                callback=self._on_consuming if len(self._tags) == len(self._consumers) else None,
             )
 
     def _stop(self, channel: Channel) -> None:
@@ -101,7 +122,10 @@ class Subscription:
 
     def _on_stopped(self, _frame: object) -> None:
         channel = self._channel
-        if self._tags and channel is not None and channel.is_open:
+        # Another prefetch is the last one's alone: another consumer may have a message in hand,
+        # and would get one more.
+        left = 0 if not self._wanted else len(self._consumers) - 1
+        if len(self._tags) > left and channel is not None and channel.is_open:
             self._stop(channel)
         else:
             self._enter(SubscriptionState.IDLE)

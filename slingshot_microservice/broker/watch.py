@@ -69,6 +69,7 @@ class Watch:
         self._look_at_consumer(now)
         self._look_at_publisher(now)
         self._look_at_requests()
+        self._consumer.tune()  # one that has taken long so far holds up those behind it
         self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _look_at_consumer(self, now: float) -> None:

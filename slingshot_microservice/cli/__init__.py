@@ -9,12 +9,12 @@ from typing import NoReturn
 
 from .._version import __version__
 from ..errors import SlingshotError, UsageError
-from . import bench, dead, demo, dev, serve_map
+from . import bench, dead, demo, dev, run, serve_map
 from .program import PROGRAM, print_error
 
 __all__ = ["main"]
 
-_COMMANDS = (dev, serve_map, demo, bench, dead)
+_COMMANDS = (run, dev, serve_map, demo, bench, dead)
 _HELP_COLUMN = 26
 _INTERRUPTED = 130  # what shells use for Ctrl-C
 
@@ -22,11 +22,12 @@ _DESCRIPTION = """\
 Microservices that take ids from a queue and send ids to others.
 
 A service itself needs no command line: it is a Python program that calls start(). These commands
-are for developing services, for a look at what they are, and for what they have parked."""
+are for running it in several processes, for developing it, and for what it has parked."""
 
 _EPILOG = """\
 examples:
   slingshot-microservice demo
+  slingshot-microservice run shout.py --processes 4 --threads 8
   slingshot-microservice dev shout.py --send shout=1-3 --burst
   slingshot-microservice serve-map sys-map.toml
   slingshot-microservice bench

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from ..errors import LoadError, SlingshotError
 from ..microservice import Microservice, collect_services
 
-__all__ = ["load_services"]
+__all__ = ["load_service", "load_services"]
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -34,11 +35,52 @@ def load_services(modules: Sequence[str]) -> list[Microservice]:
         LoadError: A module is not there or cannot be imported, or no service was found.
     """
     _put_first(Path.cwd())
-    found: list[Microservice] = []
-    for name in dict.fromkeys(modules):
-        with collect_services() as started:
-            module = _load(name)
-        found += [*started, *(v for v in vars(module).values() if isinstance(v, Microservice))]
+    found = [service for name in dict.fromkeys(modules) for service in _services_in(_load(name))]
+    return _distinct(found, modules)
+
+
+def load_service(target: str) -> Microservice:
+    """Import a module and return the one service in it, or the one that is named.
+
+    Args:
+        target: A module as for `load_services`; after a colon, if there are several services in
+            it, the variable that holds one, or the name of a service.
+
+    Raises:
+        LoadError: As `load_services`; or there is no such service, or there are several.
+    """
+    name, colon, wanted = target.rpartition(":")
+    if not colon or "/" in wanted or "\\" in wanted:
+        name, wanted = target, ""
+    _put_first(Path.cwd())
+    loaded = _load(name)
+    services = _distinct(_services_in(loaded), [name])
+    if not wanted:
+        if len(services) > 1:
+            names = ", ".join(f"{name}:{service.name}" for service in services)
+            raise LoadError(f"there are {len(services)} services in {name}; name one: {names}")
+        return services[0]
+    variable = vars(loaded.module).get(wanted)
+    if isinstance(variable, Microservice):
+        return variable
+    for service in services:
+        if service.name == wanted:
+            return service
+    names = ", ".join(repr(service.name) for service in services)
+    raise LoadError(f"there is no service {wanted!r} in {name}; there is {names}")
+
+
+class _Loaded(NamedTuple):
+    module: ModuleType
+    started: list[Microservice]
+
+
+def _services_in(loaded: _Loaded) -> list[Microservice]:
+    values = vars(loaded.module).values()
+    return [*loaded.started, *(value for value in values if isinstance(value, Microservice))]
+
+
+def _distinct(found: Sequence[Microservice], modules: Sequence[str]) -> list[Microservice]:
     services = list({id(service): service for service in found}.values())
     if not services:
         raise LoadError(
@@ -49,7 +91,13 @@ def load_services(modules: Sequence[str]) -> list[Microservice]:
     return services
 
 
-def _load(name: str) -> ModuleType:
+def _load(name: str) -> _Loaded:
+    with collect_services() as started:
+        module = _load_module(name)
+    return _Loaded(module, started)
+
+
+def _load_module(name: str) -> ModuleType:
     if name.endswith(".py") or "/" in name or "\\" in name:
         return _load_file(name)
     if not all(part.isidentifier() for part in name.split(".")):

@@ -67,7 +67,7 @@ class Gate:
         self._needs = needs
         self._pauses = (first_pause, longest_pause)
         self._on_failure = on_failure
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._closed: dict[str, float] = {}  # since when, by the name of what is away
         self._probing = {need.name: threading.Lock() for need in needs}
         self._stopped = threading.Event()
@@ -93,21 +93,13 @@ class Gate:
     def succeeded(self, request: int) -> None:
         """Note that ``request`` was processed."""
         if self._excuses_in_a_row is not None or request in self._excused:
-            with self._changed:
+            with self._lock:
                 self._excuses_in_a_row = None
                 self._excused.pop(request, None)
 
-    def wait(self) -> None:
-        """Wait until nothing is away, or `stop` was called."""
-        if self._closed:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._closed or self._stopped.is_set())
-
     def stop(self) -> None:
-        """Let nobody wait any more, and end the probing."""
+        """End the probing."""
         self._stopped.set()
-        with self._changed:
-            self._changed.notify_all()
 
     def _is_away(self, need: Need, error: BaseException, request: int) -> bool:
         """Probe a need, and close the gate if it is away."""
@@ -117,13 +109,13 @@ class Gate:
                 if trouble is None:
                     return False
                 self._close(need, error, trouble)
-        with self._changed:
+        with self._lock:
             self._excused.pop(request, None)
         return True
 
     def _excuse(self, need: Need, request: int) -> bool:
         """Excuse a request that found away what is there, unless it was excused too often."""
-        with self._changed:
+        with self._lock:
             times = self._excused.pop(request, 0) + 1
             self._excused[request] = times
             if len(self._excused) > _REMEMBERED:
@@ -143,7 +135,7 @@ class Gate:
         _log.warning("the %s is away; no work is taken until it is back: %s", need.name, trouble)
         # Paused first: what is handed back must not be delivered again at once.
         self._broker.pause(need.name)
-        with self._changed:
+        with self._lock:
             self._closed[need.name] = time.monotonic()
         threading.Thread(
             target=self._keep, args=(need, error, trouble), name=f"{self._name}-gate", daemon=True
@@ -151,9 +143,8 @@ class Gate:
 
     def _open(self, need: Need) -> None:
         with self._probing[need.name]:  # so that it is not closed again before the broker goes on
-            with self._changed:
+            with self._lock:
                 seconds = time.monotonic() - self._closed.pop(need.name)
-                self._changed.notify_all()
             _log.warning("the %s is back after %.1f s; work is taken again", need.name, seconds)
             self._broker.resume(need.name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ _OTHER_CASES = str, "all cases after these"
 
 
 class Routes:
-    """The routing table of one service, with what people need to know of it.
+    """The routing table of one service, with what people need to know of it. Threads share it.
 
     Args:
         routes: For every case the indexes of its queues.
@@ -36,6 +37,7 @@ class Routes:
 
     def __init__(self, routes: Iterable[tuple[CaseVariable, Sequence[int]]]) -> None:
         self._table = RoutingTable(routes)
+        self._lock = threading.Lock()
         self.unlisted: Counter[tuple[type, CaseVariable]] = Counter()
 
     def plan(self, outputs: Iterable[Output] | None) -> list[Publish]:
@@ -59,10 +61,12 @@ class Routes:
 
     def _note_unlisted(self, case: CaseVariable) -> None:
         key = type(case), case
-        if key not in self.unlisted and len(self.unlisted) >= _REMEMBERED_CASES:
-            key = _OTHER_CASES
-        self.unlisted[key] += 1
-        if self.unlisted[key] == 1 and key is not _OTHER_CASES:
+        with self._lock:
+            if key not in self.unlisted and len(self.unlisted) >= _REMEMBERED_CASES:
+                key = _OTHER_CASES
+            self.unlisted[key] += 1
+            is_first = self.unlisted[key] == 1
+        if is_first and key is not _OTHER_CASES:
             _log.warning(
                 "case %r (%s) is not in the configuration: outputs of it are not sent anywhere",
                 case,

@@ -21,7 +21,7 @@ from .request import RequestRunner, Routes
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from ..database import Database
+    from ..database import Database, DatabaseSession
 
 __all__ = ["Definition", "Service", "Surroundings"]
 
@@ -85,22 +85,20 @@ class Service:
     ) -> None:
         self._definition = definition
         self._around = surroundings
-        self._session = surroundings.database.session()
-        self._runner = RequestRunner(
-            definition.process,
-            routes=surroundings.routes,
-            store=surroundings.store,
-            resolve_bucket=surroundings.resolve_bucket,
-            session=self._session,
-            broker=surroundings.broker,
-        )
-        self._worker = Worker(
-            definition.name,
-            surroundings.broker,
-            self._runner.run,
-            self._gate(on_failure),
-            on_failure,
-        )
+        name, threads = definition.name, definition.options.threads
+        gate = self._gate(on_failure)
+        self._sessions = [surroundings.database.session() for _ in range(threads)]
+        self._runners = [self._runner(session) for session in self._sessions]
+        self._workers = [
+            Worker(
+                name if threads == 1 else f"{name}-{number}",
+                surroundings.broker,
+                runner.run,
+                gate,
+                on_failure,
+            )
+            for number, runner in enumerate(self._runners, 1)
+        ]
 
     def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Reach everything that is needed, and run ``startup``.
@@ -117,7 +115,7 @@ class Service:
             self._wait_for_database(sleep)
             self._around.broker.open(sleep)
             if self._definition.startup is not None:
-                self._runner.run_startup(self._definition.startup)
+                self._runners[0].run_startup(self._definition.startup)
 
     def start(self) -> None:
         """Begin to take requests.
@@ -126,7 +124,8 @@ class Service:
             BrokerError: The inbound queue cannot be consumed.
         """
         with self._abandoned_on_error():
-            self._worker.start()
+            for worker in self._workers:
+                worker.start()
             self._around.broker.consume()
 
     def stop(self) -> None:
@@ -138,9 +137,8 @@ class Service:
         """
         seconds = self._definition.options.drain_timeout
         deadline = time.monotonic() + seconds
-        self._worker.stop()
-        self._around.broker.cancel()
-        drained = self._worker.join(seconds)
+        self._stop_workers()
+        drained = self._join_workers(seconds)
         settled = self._around.broker.close(max(0.0, deadline - time.monotonic()))
         if drained:
             self._let_go()
@@ -157,17 +155,38 @@ class Service:
         try:
             yield
         except BaseException:
-            self._worker.stop()
-            self._around.broker.cancel()
+            self._stop_workers()
             self._around.broker.close(0)
-            self._worker.join(_WORKER_END_SECONDS)
+            self._join_workers(_WORKER_END_SECONDS)
             self._let_go()
             raise
 
+    def _stop_workers(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        self._around.broker.cancel()
+
+    def _join_workers(self, seconds: float) -> bool:
+        """Wait for the end of all workers; return whether it has come in time."""
+        deadline = time.monotonic() + seconds
+        return all([w.join(max(0.0, deadline - time.monotonic())) for w in self._workers])
+
     def _let_go(self) -> None:
-        self._session.close()
+        for session in self._sessions:
+            session.close()
         self._around.database.close()
         self._around.store.close()
+
+    def _runner(self, session: DatabaseSession) -> RequestRunner:
+        around = self._around
+        return RequestRunner(
+            self._definition.process,
+            routes=around.routes,
+            store=around.store,
+            resolve_bucket=around.resolve_bucket,
+            session=session,
+            broker=around.broker,
+        )
 
     def _gate(self, on_failure: Callable[[BaseException], None]) -> Gate:
         around, options = self._around, self._definition.options

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from ..broker.protocol import Batch, Broker
+from ..broker.protocol import Broker
 from ..errors import Reject, Retry
 from .gate import Gate
 from .outcome import failure_of, log_excuse, log_failure
@@ -48,7 +48,7 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin no further request; what was received and not begun is handed back."""
+        """Begin no further request; what was not begun is handed back."""
         self._stopping = True
         self._gate.stop()
 
@@ -60,23 +60,18 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            while (batch := self._broker.receive()) is not None:
-                self._work_on(batch)
-                self._gate.wait()
+            receive = self._broker.receiver().receive
+            while (work := receive()) is not None:
+                epoch, (tag, request, _) = work
+                if self._stopping or self._gate.is_closed:
+                    self._broker.hand_back(epoch, tag, request)
+                else:
+                    self._work_on(epoch, tag, request)
         except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("the worker has died: %r", error, exc_info=True)
             self._on_failure(error)
 
-    def _work_on(self, batch: Batch) -> None:
-        epoch = batch.epoch
-        for delivery in batch.deliveries:
-            tag, request, _ = delivery
-            if self._stopping or self._gate.is_closed:
-                self._broker.hand_back(epoch, tag, request)
-            elif self._broker.begin(epoch, delivery):
-                self._work_on_one(epoch, tag, request)
-
-    def _work_on_one(self, epoch: int, tag: int, request: int) -> None:
+    def _work_on(self, epoch: int, tag: int, request: int) -> None:
         try:
             self._run(epoch, tag, request)
         except BaseException as error:  # noqa: BLE001  # even SystemExit must not lose the id

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import pytest
 from servers.ports import wait_for
 
+from slingshot_microservice.broker.prefetch import PREFETCH_MAX
+
 from .deaths import STEPS
 from .plan import Behaviour
 from .scene import QUEUE_TYPES, Scene
@@ -48,6 +50,24 @@ def test_killed_under_load(scene: Scene) -> None:
     scene.note(f"{kills} kills, prefetch {PREFETCH}: at most {kills * PREFETCH:,} duplicates")
     scene.ledger.check()
     assert scene.ledger.duplicates() <= kills * PREFETCH
+
+
+def test_killed_under_load_with_threads(scene: Scene) -> None:
+    scene.scenario = "killed under load, 8 threads, prefetch auto"
+    random = Random(10)
+    ids, kills = UNDER_LOAD
+    scene.ledger.send(range(ids))
+    service = scene.service(Behaviour(seconds=0.005), threads=8, prefetch="auto")
+    service.start()
+    for _ in range(kills):
+        scene.wait_for_runs(random.randrange(1, ids // (kills + 1)))
+        service.kill()
+        scene.ledger.fault_ended(time.time())
+        service.start()
+    scene.finish(service, timeout=ids / 100)
+    scene.note(f"{kills} kills")
+    scene.ledger.check()
+    assert scene.ledger.duplicates() <= kills * PREFETCH_MAX
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -87,13 +107,16 @@ def test_one_id_segfaults(scene: Scene) -> None:
     let_some_segfault(scene, [NEIGHBOURS // 2])
 
 
-def test_several_ids_segfault(scene: Scene) -> None:
+@pytest.mark.parametrize("threads", [1, 4])
+def test_several_ids_segfault(scene: Scene, threads: int) -> None:
     # Neighbours of each other, too: what dies with the one must not be counted against the other.
     scene.ledger.let_parked_come_again()
-    let_some_segfault(scene, KILLERS)
+    if threads > 1:
+        scene.scenario = f"several ids segfault, {threads} threads"
+    let_some_segfault(scene, KILLERS, threads)
 
 
-def let_some_segfault(scene: Scene, killers: Sequence[int]) -> None:
+def let_some_segfault(scene: Scene, killers: Sequence[int], threads: int = 1) -> None:
     bounds = [-1, *killers, NEIGHBOURS]
     for before, after in pairwise(bounds):
         scene.ledger.send(range(before + 1, after))
@@ -101,9 +124,10 @@ def let_some_segfault(scene: Scene, killers: Sequence[int]) -> None:
             scene.ledger.send_doomed([after], "worker-died")
     scene.ledger.announce("parked")
     plan = dict.fromkeys(killers, Behaviour(segfaults=True))
-    service = scene.service(special=plan, prefetch=PREFETCH)
+    service = scene.service(special=plan, prefetch=PREFETCH, threads=threads)
     service.start()
     scene.finish(service, timeout=60 + 20 * len(killers), dies_of=[-signal.SIGSEGV])
     scene.note(f"{service.deaths} deaths, prefetch {PREFETCH}; no neighbour parked")
     scene.ledger.check()
-    assert service.deaths == sum(scene.ledger.journal.starts[killer] for killer in killers)
+    runs_of_killers = sum(scene.ledger.journal.starts[killer] for killer in killers)
+    assert service.deaths == runs_of_killers if threads == 1 else service.deaths <= runs_of_killers

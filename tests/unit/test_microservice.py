@@ -112,6 +112,19 @@ def test_takes_options() -> None:
     assert definition.options == Options(prefetch=7)
 
 
+def test_a_variant_has_other_options_or_another_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLINGSHOT_HEARTBEAT", "9")
+    service = Microservice("shout", "host", startup, process=process, threads=2, prefetch=7)
+    other = service.variant(process=min, threads=5)
+    assert repr(other) == repr(service)
+    assert other.definition.startup is startup
+    assert other.definition.process is min
+    assert other.definition.options == Options(heartbeat=9, threads=5, prefetch=7)
+    assert service.definition.options == Options(heartbeat=9, threads=2, prefetch=7)
+    with pytest.raises(UsageError, match="option threads is 0; expected 1 to 1,000"):
+        service.variant(threads=0)
+
+
 @pytest.mark.parametrize(
     "function",
     [

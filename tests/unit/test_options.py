@@ -7,6 +7,7 @@ import inspect
 import math
 import typing
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import pytest
 
@@ -15,9 +16,10 @@ from slingshot_microservice.errors import OptionError, UsageError
 from slingshot_microservice.options import OptionArguments
 
 NAMES = [field.name for field in dataclasses.fields(Options)]
-WHOLE = ["prefetch", "heartbeat", "attempts", "deaths", "memory_file_limit"]
+WHOLE = ["threads", "heartbeat", "attempts", "deaths", "memory_file_limit"]
 KINDS: dict[str, object] = dict.fromkeys(WHOLE, int) | {
     "parking": bool,
+    "prefetch": int | Literal["auto"],
     "retry_delays": Sequence[float],
 }
 NUMBERS = [name for name in NAMES if KINDS.get(name, float) in (int, float)]
@@ -60,6 +62,15 @@ def test_each_is_described_and_may_be_given_by_keyword(name: str) -> None:
     assert f"{name}: " in (inspect.getdoc(Options) or "")
     (kind,) = {typing.get_type_hints(one)[name] for one in (Options, OptionArguments)}
     assert kind == KINDS.get(name, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("auto", "auto"), (" AUTO ", "auto"), ("17", 17), (" 17", 17)]
+)
+def test_prefetch_is_a_number_or_found_out(text: str, value: object) -> None:
+    assert gather({}, {"SLINGSHOT_PREFETCH": text}).prefetch == value
+    assert gather({"prefetch": 5}, {"SLINGSHOT_PREFETCH": text}).prefetch == 5
+    assert gather({"prefetch": "auto"}, {"SLINGSHOT_PREFETCH": "5"}).prefetch == "auto"
 
 
 @pytest.mark.parametrize(
@@ -110,9 +121,12 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) ->
         ("prefetch", 65_536, "1 to 65,535"),
         ("prefetch", 10**400, "1 to 65,535"),
         ("prefetch", 10.0, "a whole number"),
-        ("prefetch", "10", "a whole number"),
+        ("prefetch", "10", 'a whole number or "auto"'),
+        ("prefetch", "Auto", 'a whole number or "auto"'),
         ("prefetch", True, "a whole number"),
         ("prefetch", None, "a whole number"),
+        ("threads", 0, "1 to 1,000"),
+        ("threads", 1_001, "1 to 1,000"),
         ("heartbeat", 0, "1 to 3,600"),
         ("memory_file_limit", -1, "0 to 2,147,483,648"),
         ("drain_timeout", 0, "0.001 to 86,400.0"),
@@ -137,9 +151,21 @@ def test_a_wrong_value_is_refused_and_named(name: str, value: object, expected: 
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
-        ("SLINGSHOT_PREFETCH", "abc", "SLINGSHOT_PREFETCH is 'abc'; expected a whole number"),
-        ("SLINGSHOT_PREFETCH", "", "SLINGSHOT_PREFETCH is ''; expected a whole number"),
-        ("SLINGSHOT_PREFETCH", "1.0", "SLINGSHOT_PREFETCH is '1.0'; expected a whole number"),
+        (
+            "SLINGSHOT_PREFETCH",
+            "abc",
+            '''SLINGSHOT_PREFETCH is 'abc'; expected a whole number or "auto"''',
+        ),
+        (
+            "SLINGSHOT_PREFETCH",
+            "",
+            '''SLINGSHOT_PREFETCH is ''; expected a whole number or "auto"''',
+        ),
+        (
+            "SLINGSHOT_PREFETCH",
+            "1.0",
+            '''SLINGSHOT_PREFETCH is '1.0'; expected a whole number or "auto"''',
+        ),
         ("SLINGSHOT_PREFETCH", "0", "SLINGSHOT_PREFETCH is 0; expected 1 to 65,535"),
         ("SLINGSHOT_PARKING", "perhaps", "SLINGSHOT_PARKING is 'perhaps'; expected 1 or 0"),
         (

@@ -59,6 +59,7 @@ def test_is_tried_again_and_again(peer: ResettingPeer) -> None:
         inbound="in",
         outbound=[],
         prefetch=1,
+        workers=1,
         open_timeout=SECONDS,
         policy=None,
         pauses=RequeuePauses(1, 1),

@@ -31,6 +31,7 @@ class Kit:
             inbound="in",
             outbound=["out"],
             prefetch=100,
+            workers=1,
             open_timeout=1,
             policy=RetryPolicy(attempts=5, delays=(1.0,), deaths=3),
             pauses=RequeuePauses(0.1, 1),
@@ -53,7 +54,7 @@ class Kit:
         self.broker._loop.close()
         self.broker._loop = SimpleNamespace(add_callback_threadsafe=lambda call: call())  # type: ignore[assignment]
         self.publisher._on_confirms_on(None)
-        self.consumer.epoch = 1
+        self.consumer._begin_epoch()
         self.consumer.subscription.wanted = True
         self.tag = 0
 
@@ -63,6 +64,14 @@ class Kit:
         self.tag += 1
         raw = RawDelivery(self.tag, redelivered, encode_properties(properties), b"7")
         self.consumer.on_received(NOTHING._replace(raw=[raw]))
+
+    def lose_and_find_the_channel(self) -> None:
+        """Begin another life of the channel."""
+        self.consumer.on_lost()
+        self.consumer._begin_epoch()
+        self.publisher._on_confirms_on(None)
+        self.consumer.subscription.wanted = True
+        self.tag = 0
 
     def idle(self) -> bool:
         """Whether nothing waits for an answer."""
@@ -118,38 +127,32 @@ def test_what_was_given_back_too_often_is_sent_anew(kit: Kit) -> None:
 
 
 def test_a_failure_that_outlasts_its_channel_counts(kit: Kit) -> None:
+    receiver = kit.broker.receiver()
     kit.deliver({"slingshot-attempts": 1})
-    batch = kit.broker.receive()
-    assert batch is not None
-    kit.consumer.on_lost()
-    kit.consumer.epoch += 1
-    kit.publisher._on_confirms_on(None)
-    kit.consumer.subscription.wanted = True
-    kit.broker.fail(batch.epoch, 1, 7, Failure("rejected", "Reject", "never"))
-    kit.tag = 0
+    work = receiver.receive()
+    assert work is not None
+    kit.lose_and_find_the_channel()
+    kit.broker.fail(work[0], 1, 7, Failure("rejected", "Reject", "never"))
     kit.deliver({"slingshot-attempts": 1}, redelivered=True)
-    again = kit.broker.receive()
-    assert again is not None
-    assert not kit.broker.begin(again.epoch, again.deliveries[0]), "it is not run again"
+    kit.deliver({"slingshot-attempts": 3})
+    assert receiver.receive() == (kit.consumer.epoch, (2, 7, False)), "it is not run again"
     ((queue, properties),) = kit.copies
     assert queue == "in.dead"
     assert properties.headers["slingshot-attempts"] == 2
 
 
 def test_a_late_result_settles_its_message_and_no_other(kit: Kit) -> None:
+    receiver = kit.broker.receiver()
     kit.deliver({"slingshot-attempts": 1})
-    assert kit.broker.receive() is not None
-    kit.consumer.on_lost()
-    kit.consumer.epoch += 1
-    kit.consumer.subscription.wanted = True
-    kit.broker.finish(1, 1, 7, [])
-    assert kit.broker.begin(kit.consumer.epoch, (1, 7, False)), "another message of that id"
-    kit.tag = 0
+    work = receiver.receive()
+    assert work is not None
+    kit.lose_and_find_the_channel()
+    kit.broker.finish(work[0], 1, 7, [])
+    kit.deliver({"slingshot-attempts": 1})
+    assert receiver.receive() == (kit.consumer.epoch, (1, 7, False)), "another of that id"
     kit.deliver({"slingshot-attempts": 1}, redelivered=True)
-    batch = kit.broker.receive()
-    assert batch is not None
-    assert not kit.broker.begin(batch.epoch, batch.deliveries[0])
-    assert kit.broker.begin(batch.epoch, batch.deliveries[0]), "once"
+    kit.deliver({"slingshot-attempts": 1}, redelivered=True)
+    assert receiver.receive() == (kit.consumer.epoch, (3, 7, True)), "it settles one, once"
 
 
 def test_a_heartbeat_is_no_confirm(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:

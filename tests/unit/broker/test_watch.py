@@ -33,6 +33,7 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
+        self.tuned: list[float] = []
         self._next: Callable[[], None] | None = None
         self.consumer = SimpleNamespace(
             link=Link(),
@@ -41,6 +42,7 @@ class Scene:
             epoch=1,
             subscription=SimpleNamespace(state=State.CONSUMING, wanted=True, queues={"in"}),
             in_hand=SimpleNamespace(seconds=0.0),
+            tune=lambda: self.tuned.append(self.now),
         )
         self.publisher = SimpleNamespace(
             link=Link(), is_ready=True, unanswered_seconds=0.0, is_declaring=False, declarations=0
@@ -145,3 +147,8 @@ def test_a_long_request_is_warned_of_once(scene: Scene, caplog: pytest.LogCaptur
     scene.consumer.in_hand.seconds = CONSUMER_TIMEOUT
     scene.run(60)
     assert caplog.text.count("option consumer_timeout") == 2
+
+
+def test_a_request_that_does_not_end_is_measured_all_the_same(scene: Scene) -> None:
+    scene.run(3 * LOOK)
+    assert scene.tuned == [LOOK, 2 * LOOK, 3 * LOOK]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slingshot_microservice.cli.loading import load_services
+from slingshot_microservice.cli.loading import load_service, load_services
 from slingshot_microservice.errors import LoadError
 
 _SERVICE = """
@@ -118,6 +118,47 @@ def test_a_mistake_is_placed_in_the_file_that_has_it(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="ValueError: not today") as raised:
         load_services(["loud"])
     assert str(raised.value).endswith(f"({tmp_path / 'helper.py'}:3)")
+
+
+_TWO = (
+    _SERVICE
+    + 'one = Microservice("orders", "host", process)\n'
+    + 'two = Microservice("invoices", "host", process)\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("shop:one", "orders"),
+        ("shop.py:two", "invoices"),
+        ("./shop.py:invoices", "invoices"),
+        ("alone", "shout"),
+        ("alone.py:shout", "shout"),
+    ],
+)
+def test_one_service_is_found_by_its_variable_or_name(target: str, name: str) -> None:
+    _write("shop.py", _TWO)
+    _write("alone.py", _SERVICE + 'Microservice("shout", "host", process).start()\n')
+    assert load_service(target).name == name
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("shop", "there are 2 services in shop; name one: shop:orders, shop:invoices"),
+        ("shop.py:three", "there is no service 'three' in shop.py; there is 'orders', 'invoices'"),
+        ("shop:process", "there is no service 'process' in shop; there is 'orders', 'invoices'"),
+        ("empty:one", "there is no service in empty: "),
+        ("nowhere:one", "there is no module nowhere in "),
+    ],
+)
+def test_a_service_that_cannot_be_told_is_said(target: str, problem: str) -> None:
+    _write("shop.py", _TWO)
+    _write("empty.py", "")
+    with pytest.raises(LoadError) as raised:
+        load_service(target)
+    assert str(raised.value).startswith(problem)
 
 
 def _write(name: str, content: str) -> None:

@@ -10,7 +10,7 @@ from servers.command_line import StartCommand
 from slingshot_microservice import __version__, cli, errors
 from slingshot_microservice.cli import dev, main
 
-_COMMANDS = ("dev", "serve-map", "demo", "bench", "dead")
+_COMMANDS = ("run", "dev", "serve-map", "demo", "bench", "dead")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +63,9 @@ except SystemExit:
         (["dev", "x", "--port", "65536"], "'65536' is no port"),
         (["serve-map", "x", "--port", "-1"], "'-1' is no port"),
         (["demo", "--files", "0"], "--files is 0"),
+        (["run"], "required: MODULE[:NAME]; see slingshot-microservice run --help"),
+        (["run", "x", "--processes", "0"], "'0' is no number from 1 on"),
+        (["run", "x", "--prefetch", "some"], "'some' is no number from 1 on"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(

@@ -193,7 +193,7 @@ def test_closes_until_the_need_answers(kit: Kit) -> None:
         assert kit.probed.acquire(timeout=BOUND)
     seen.append(gate.is_closed)
     kit.trouble = None
-    gate.wait()
+    wait_for(lambda: not gate.is_closed, BOUND)
     seen.append(gate.is_closed)
     assert seen == [True, True, False]
     wait_for(lambda: kit.journal[-1] == "resume with the database", BOUND)
@@ -226,7 +226,7 @@ def test_a_real_absence_is_no_mark_against_a_request(kit: Kit) -> None:
         kit.trouble = AwayError("gone")
         assert gate.excuses(1, AwayError())
         kit.trouble = None
-        gate.wait()
+        wait_for(lambda: not gate.is_closed, BOUND)
 
 
 def test_a_closed_gate_probes_once_for_all(kit: Kit) -> None:
@@ -239,21 +239,6 @@ def test_a_closed_gate_probes_once_for_all(kit: Kit) -> None:
     for thread in threads:
         thread.join(BOUND)
     assert kit.journal == ["probe", "pause for the database"]
-
-
-def test_all_workers_wait_for_the_same_gate(kit: Kit) -> None:
-    gate = kit.gate()
-    kit.trouble = AwayError("gone")
-    gate.excuses(1, AwayError())
-    threads = [threading.Thread(target=gate.wait) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    assert kit.probed.acquire(timeout=BOUND)
-    assert all(thread.is_alive() for thread in threads)
-    kit.trouble = None
-    for thread in threads:
-        thread.join(BOUND)
-    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_pauses_between_probes_grow(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,20 +274,16 @@ def test_opens_when_all_that_was_away_is_back(kit: Kit) -> None:
     wait_for(lambda: "resume with the database" in kit.journal, BOUND)
     assert gate.is_closed
     store_is_back.set()
-    gate.wait()
+    wait_for(lambda: not gate.is_closed, BOUND)
     wait_for(lambda: kit.journal[-1] == "resume with the store", BOUND)
 
 
-def test_stop_ends_waiting_and_probing_at_once(kit: Kit) -> None:
+def test_stop_ends_probing_at_once(kit: Kit) -> None:
     kit.first_pause = kit.longest_pause = 1000.0
     gate = kit.gate()
     kit.trouble = AwayError("gone")
     gate.excuses(1, AwayError())
-    waiting = threading.Thread(target=gate.wait)
-    waiting.start()
     gate.stop()
-    waiting.join(BOUND)
-    assert not waiting.is_alive()
     wait_for(lambda: "shout-gate" not in {each.name for each in threading.enumerate()}, BOUND)
     assert "resume with the database" not in kit.journal
 

@@ -11,7 +11,7 @@ import pytest
 from recording import Journal, RecordingBroker
 from servers.ports import wait_for
 
-from slingshot_microservice.broker.protocol import Batch
+from slingshot_microservice.broker.protocol import Work
 from slingshot_microservice.errors import (
     DatabaseUnavailableError,
     Reject,
@@ -31,7 +31,7 @@ class UnprintableError(Exception):
 
 
 class Kit:
-    """A worker on prepared batches; `act` is what processing a request does."""
+    """A worker on prepared deliveries; `act` is what processing a request does."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -42,9 +42,9 @@ class Kit:
             Need("database", self.is_missed_in, lambda _error: self.journal.note("probe"))
         ]
 
-    def worker(self, *batches: Batch) -> Worker:
+    def worker(self, *works: Work) -> Worker:
         """Return a worker that has not begun."""
-        self.broker = RecordingBroker(self.journal, batches)
+        self.broker = RecordingBroker(self.journal, works)
         gate = Gate(
             "shout",
             self.broker,
@@ -62,7 +62,7 @@ class Kit:
 
     def work(self, *requests: int) -> None:
         """Process requests, which have the tags from 1 and the epoch 1, to the end."""
-        worker = self.worker(Batch(1, [(tag, id, False) for tag, id in enumerate(requests, 1)]))
+        worker = self.worker(*((1, (tag, id, False)) for tag, id in enumerate(requests, 1)))
         worker.start()
         assert worker.join(BOUND)
 
@@ -86,7 +86,7 @@ def fail_with(error: BaseException) -> Callable[[int], None]:
 
 
 def test_deliveries_are_processed_in_order(kit: Kit) -> None:
-    worker = kit.worker(Batch(1, [(1, 30, False), (2, 10, True)]), Batch(1, [(3, 20, False)]))
+    worker = kit.worker((1, (1, 30, False)), (1, (2, 10, True)), (1, (3, 20, False)))
     worker.start()
     assert worker.join(BOUND)
     assert kit.journal == ["run 1 1 30", "run 1 2 10", "run 1 3 20"]
@@ -176,12 +176,10 @@ def test_what_was_received_goes_back_while_something_is_away(kit: Kit) -> None:
         if not back.is_set():
             raise DatabaseUnavailableError("still away")
 
-    worker = kit.worker(
-        Batch(1, [(1, 10, False), (2, 20, False), (3, 30, False)]), Batch(1, [(4, 40, False)])
-    )
+    worker = kit.worker(*((1, (tag, 10 * tag, False)) for tag in range(1, 5)))
     kit.needs[0] = kit.needs[0]._replace(probe=probe)
     kit.act = fail_with(DatabaseUnavailableError("away"))
-    kit.broker.on_hand_back = lambda tag: back.set() if tag == 3 else None
+    kit.broker.on_hand_back = lambda tag: back.set() if tag == 4 else None
     worker.start()
     assert worker.join(BOUND)
     wait_for(lambda: "resume with the database" in kit.journal, BOUND)
@@ -192,7 +190,7 @@ def test_what_was_received_goes_back_while_something_is_away(kit: Kit) -> None:
         "hand_back 1 1",
         "hand_back 1 2",
         "hand_back 1 3",
-        "run 1 4 40",
+        "hand_back 1 4",
     ]
     assert probes[0] is False
     assert probes[-1] is True
@@ -238,10 +236,8 @@ def test_an_error_without_a_text_is_named_by_its_type(
     assert "UnprintableError: its text cannot be had: RuntimeError" in caplog.text
 
 
-def test_stop_hands_back_the_rest_of_a_batch_at_once(kit: Kit) -> None:
-    worker = kit.worker(
-        Batch(1, [(1, 10, False), (2, 20, False), (3, 30, False)]), Batch(1, [(4, 40, False)])
-    )
+def test_after_a_stop_what_comes_is_handed_back(kit: Kit) -> None:
+    worker = kit.worker(*((1, (tag, 10 * tag, False)) for tag in range(1, 5)))
     kit.act = lambda _request: worker.stop()
     worker.start()
     assert worker.join(BOUND)
@@ -253,21 +249,9 @@ def test_stop_hands_back_the_rest_of_a_batch_at_once(kit: Kit) -> None:
     ]
 
 
-def test_deliveries_of_a_lost_channel_are_left_to_others(kit: Kit) -> None:
-    worker = kit.worker(Batch(1, [(1, 10, False), (2, 20, False)]), Batch(2, [(1, 20, True)]))
-
-    def lose_the_channel(_request: int) -> None:
-        kit.broker.epoch = 2
-
-    kit.act = lose_the_channel
-    worker.start()
-    assert worker.join(BOUND)
-    assert kit.journal == ["run 1 1 10", "run 2 1 20"], "20 is processed once, when it comes again"
-
-
 def test_join_says_whether_the_end_has_come(kit: Kit) -> None:
     go_on = threading.Event()
-    worker = kit.worker(Batch(1, [(1, 10, False)]))
+    worker = kit.worker((1, (1, 10, False)))
     kit.act = lambda _request: go_on.wait(BOUND)
     assert worker.join(0), "one that never began has ended"
     worker.start()
