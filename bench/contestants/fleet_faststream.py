@@ -43,9 +43,7 @@ async def wait(id: int) -> int:
 
 _handlers: dict[str, Callable[[int], Any]] = {"files": keep, "cpu": compute, "wait": wait}
 
-broker = RabbitBroker(
-    _assignment.url, default_channel=Channel(prefetch_count=_assignment.at_once)
-)
+broker = RabbitBroker(_assignment.url, default_channel=Channel(prefetch_count=_assignment.at_once))
 app = FastStream(broker)
 
 _publisher = broker.publisher(RabbitQueue(_assignment.outbound, durable=True), persist=True)
