@@ -1,9 +1,9 @@
 """Runs fleets, which are several processes each: hands them ids, and watches from outside.
 
 A fleet starts on an empty queue, and has worked before anything is measured: its consumers are
-registered, its connections open, its prefetch found. Then ids come into its queue all at once, by
-one commit, and time runs from the end of that commit, when RabbitMQ is at rest but for the fleet,
-to the last output. What was put out before the commit had ended is not counted.
+registered, its connections open, its prefetch found. Then all of its processes are stopped, as by
+Ctrl-Z, while its queue is filled, and time runs from the moment when they go on to the last output.
+So nobody is measured while ids are still being published, and all processes begin at once.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _DRAMATIQ_SUFFIXES = ("", ".DQ", ".XQ")
 
 @dataclass(frozen=True)
 class Window:
-    """What was seen between the moment when all ids were there and the last output.
+    """What was seen between the moment when a fleet may begin and its last output.
 
     Attributes:
-        ids: How many were put out.
+        ids: How many there were.
         seconds: How long that took.
         cpu: Seconds of CPU of the fleet, user and system, of all of its processes.
         broker_cpu: RabbitMQ's.
@@ -156,6 +156,12 @@ class RunningFleet:
             count *= _WARM_GROWTH
         return window.rate
 
+    def watch(self, count: int, seconds: float) -> Window:
+        """Hand it ids at once, more and more until the last comes out after half of the time."""
+        while (window := self.pass_through(max(1, count))).seconds < seconds / 2:
+            count *= 2
+        return window
+
     def pass_through(self, count: int) -> Window:
         """Hand it so many ids at once, and wait until all are in its outbound queue.
 
@@ -167,13 +173,17 @@ class RunningFleet:
         self.sent += count
         bodies = [self._fleet.body(self._assignment, id) for id in ids]
         with Gauge(self._node) as gauge:
-            self._node.publish(self._assignment.inbound, bodies)
-            early, began, before = gauge.messages(outbound), time.perf_counter(), self._look()
+            self._process.signal_all(signal.SIGSTOP)
+            try:
+                self._node.publish(self._assignment.inbound, bodies)
+                before, began = self._look(), time.perf_counter()
+            finally:
+                self._process.signal_all(signal.SIGCONT)
             self._wait(lambda: gauge.messages(outbound) >= count)
             seconds, used = time.perf_counter() - began, self._look().since(before)
         self._check(ids)
         busy = used.busy / used.all if used.all else 0.0
-        return Window(count - early, seconds, used.fleet, used.broker, busy)
+        return Window(count, seconds, used.fleet, used.broker, busy)
 
     def _look(self) -> Usage:
         return look(self._process.pid, self._broker)

@@ -77,11 +77,11 @@ def _throughput(
                 prefetch=case.prefetch,
             )
             fleet = stack.enter_context(RunningFleet(node, broker, Slingshot(), assignment))
-            fleets.append((case, fleet, max(1, round(fleet.warm_up() * plan.prefetch_seconds))))
+            fleets.append((case, fleet, round(fleet.warm_up() * plan.prefetch_seconds)))
         for number in range(plan.prefetch_rounds):
             first = number % len(fleets)
             for case, fleet, count in fleets[first:] + fleets[:first]:
-                yield case, fleet.pass_through(count)
+                yield case, fleet.watch(count, plan.prefetch_seconds)
 
 
 def _most(node: RabbitMQNode, *, later: bool) -> int:

@@ -109,8 +109,8 @@ def _run(plan: Plan, node: RabbitMQNode, broker: int, stores: StoreServers, case
         stores=stores.cleared() if files else None,
     )
     with RunningFleet(node, broker, case.fleet, assignment) as fleet:
-        count = int(fleet.warm_up() * plan.scaling_seconds)
-        window = fleet.pass_through(max(count, case.processes * case.at_once))
+        count = round(fleet.warm_up() * plan.scaling_seconds)
+        window = fleet.watch(count, plan.scaling_seconds)
     if files:
         stores.check(case.fleet.name, fleet.sent)
     return window
