@@ -14,7 +14,7 @@ import pytest
 from servers.rabbitmq import RabbitMQNode
 
 _ROOT = Path(__file__).resolve().parents[2]
-_COUNT = 200
+_COUNT = 2_000
 _BURNT_SECONDS = 0.2
 _BURN = f"""
 from bench.contestants.work import burn
