@@ -20,7 +20,7 @@ from .typing import ProcessFn, StartupFn
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .runtime.service import Definition
+    from .runtime.service import Definition, Service
 
 __all__ = ["Microservice", "collect_services"]
 
@@ -87,6 +87,7 @@ class Microservice:
         self._running = threading.Lock()
         self._failure: BaseException | None = None
         self._starting = False
+        self._service: Service | None = None  # while it runs, for the probes
 
     def __repr__(self) -> str:
         return f"Microservice({self._name!r}, {str(self._config_host)!r})"
@@ -133,6 +134,7 @@ class Microservice:
 
         Raises:
             ConfigurationError: The configuration cannot be had or used, or a secret cannot.
+            OptionError: Probes cannot be answered at ``health_host`` and ``health_port``.
             BrokerError: RabbitMQ refused, or could not be reached within ``startup_timeout``.
             DatabaseError: PostgreSQL likewise.
             DrainTimeoutError: A request was still running ``drain_timeout`` after the stop.
@@ -145,13 +147,19 @@ class Microservice:
         if not self._running.acquire(blocking=False):
             raise UsageError(f"service {self._name!r} runs already")
         try:
-            with show_stacks_on_signal():
+            with show_stacks_on_signal(), self._probes_answered():
                 self._run(on_running)
         except _StoppedError:
             _log.info("service %r was stopped before it had started", self._name)
         finally:
             self._stop.clear()
+            self._service = None
             self._running.release()
+
+    def trouble(self) -> str | None:
+        """Say in one line why no requests are taken; None while they are. Any thread may ask."""
+        service = self._service
+        return "starting" if service is None else service.trouble()
 
     def stop(self) -> None:
         """Stop the service; may be called from any thread, and before `start` has got going."""
@@ -169,6 +177,7 @@ class Microservice:
         system_map = open_system_map(self._config_host, self._options, sleep=self._sleep)
         with contextlib.closing(system_map):
             service = build_service(self.definition, system_map, MemoryQueues(), self._fail)
+            self._service = service
             service.open(self._sleep)
             self._starting = False
             # Until here nothing is in hand, so that a signal may simply end the program.
@@ -183,6 +192,22 @@ class Microservice:
                 finally:
                     if self._failure is not None:
                         raise self._failure
+
+    @contextlib.contextmanager
+    def _probes_answered(self) -> Iterator[None]:
+        """Answer probes from the start to the end, if there is a port for them."""
+        options = self._options
+        if not options.health_port:
+            yield
+            return
+        from .observe.health import HealthServer
+
+        with HealthServer(options.health_host, options.health_port, self._fault, self.trouble):
+            yield
+
+    def _fault(self) -> str | None:
+        service = self._service  # which may be gone a moment later
+        return None if service is None else service.fault()
 
     def _sleep(self, seconds: float) -> None:
         """Wait for a server; while the service starts, end that when it is stopped."""

@@ -40,6 +40,8 @@ class OptionArguments(TypedDict, total=False):
     reconnect_pause: float
     reconnect_pause_limit: float
     memory_file_limit: int
+    health_port: int
+    health_host: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,10 @@ class Options:
         memory_file_limit: Bytes up to which an object that is read stays in memory, and a file
             that is written is sent as one put; larger ones go through a temporary file, and as
             a multipart upload.
+        health_port: TCP port on which ``/livez`` and ``/readyz`` are answered over HTTP, for probes
+            (1 to 65,535); 0 for none.
+        health_host: The address to listen on for that. Probes of an orchestrator come from
+            outside, so it is all of IPv4 by default; ``::`` is all of IPv6.
     """
 
     threads: int = 1
@@ -104,6 +110,8 @@ class Options:
     reconnect_pause: float = 0.5
     reconnect_pause_limit: float = 4.0
     memory_file_limit: int = 8 * 1024 * 1024
+    health_port: int = 0
+    health_host: str = "0.0.0.0"  # noqa: S104  # only when a port is set; see above
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -183,6 +191,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "attempts": (1, 1_000_000),
     "deaths": (1, 1_000),
     "memory_file_limit": (0, 2**31),
+    "health_port": (0, 65_535),
 }
 _SECONDS = (0.001, 86_400.0)
 
@@ -191,6 +200,9 @@ def _check(name: str, value: object, *, called: str) -> None:
     if name == "parking":
         if not isinstance(value, bool):
             raise OptionError(f"{called} is {value!r}; expected True or False")
+    elif name == "health_host":
+        if not isinstance(value, str) or not value.strip():
+            raise OptionError(f"{called} is {value!r}; expected an address to listen on")
     elif name == "retry_delays":
         if not isinstance(value, (list, tuple)) or not value:
             raise OptionError(f"{called} is {value!r}; expected a list of seconds, not empty")

@@ -150,6 +150,8 @@ class RecordingBroker:
         self._journal = journal
         self._works = deque(works)
         self.failures: list[Failure] = []
+        self.current_trouble: str | None = None
+        self.dead = False
         self.on_hand_back: Callable[[int], object] = lambda _tag: None
 
     def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
@@ -188,15 +190,23 @@ class RecordingBroker:
 
     def pause(self, reason: str) -> None:
         """Note it."""
-        self._journal.note(f"pause for the {reason}")
+        self._journal.note(f"pause: {reason}")
 
     def resume(self, reason: str) -> None:
         """Note it."""
-        self._journal.note(f"resume with the {reason}")
+        self._journal.note(f"resume: {reason}")
 
     def cancel(self) -> None:
         """Note it."""
         self._journal.note("cancel")
+
+    def trouble(self) -> str | None:
+        """None, unless a test says otherwise."""
+        return self.current_trouble
+
+    def has_died(self) -> bool:
+        """Only when a test says so."""
+        return self.dead
 
     def close(self, timeout: float) -> bool:
         """Note it."""

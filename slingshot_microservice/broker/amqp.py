@@ -180,6 +180,13 @@ class Link:
         return self._ready
 
     @property
+    def trouble(self) -> str | None:
+        """What keeps it from being ready, for people; any thread may ask."""
+        if self._ready:
+            return None
+        return f"{self._place}: no connection for {self._purpose}: {self.last_error}"
+
+    @property
     def connection(self) -> Connection:
         """The connection, while the link is ready."""
         assert self._connection is not None

@@ -19,7 +19,7 @@ from .inbox import Inbox
 from .inhand import InHand, RecentIds
 from .isolation import Isolation
 from .prefetch import PrefetchTuner
-from .protocol import shorten_utf8
+from .protocol import paused, shorten_utf8
 from .queues import QueueSpec
 from .subscription import Subscription, SubscriptionState
 
@@ -134,6 +134,15 @@ class Consumer:
     def inbound(self) -> str:
         """The name of the queue."""
         return self._queues[0].name
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps messages from coming in, for people; any thread may ask."""
+        if self._pauses:
+            return paused(self._pauses)
+        if self._consuming:  # or only about to do so with another prefetch
+            return None
+        return self.link.trouble or f"queue {self.inbound!r}: {self.subscription.state.value}"
 
     def on_ready(self) -> None:
         """The channel is open: see that there is something to consume."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..hotpath import Delivery, MalformedIdError, Publish, decode_id
-from .protocol import Failure, Receiver, Work, dead_queue_name
+from .protocol import Failure, Receiver, Work, dead_queue_name, paused
 from .requeue import RequeuePauses
 from .retries import History, Parked, RetryPolicy
 
@@ -234,6 +234,16 @@ class MemoryBroker:
             waiting, self._waiting = self._waiting, []
             self._queues.changed.notify_all()
         self._settle([tag for _, tag in waiting], hand_back=True)
+
+    def trouble(self) -> str | None:
+        """Say what keeps it from taking messages; see `Broker.trouble`."""
+        if self._pauses:
+            return paused(self._pauses)
+        return None if self._consuming and not self._cancelled else "not consuming"
+
+    def has_died(self) -> bool:
+        """It has nothing that can; see `Broker.has_died`."""
+        return False
 
     def close(self, timeout: float) -> bool:
         """Hand back what is still in hand; see `Broker.close`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ..hotpath import Delivery, Publish
@@ -15,6 +15,7 @@ __all__ = [
     "Receiver",
     "Work",
     "dead_queue_name",
+    "paused",
     "retry_queue_name",
     "shorten_utf8",
     "suspect_queue_name",
@@ -48,6 +49,11 @@ def retry_queue_name(inbound: str, milliseconds: int) -> str:
     Its name says how long, so that it never has to change: another wait is another queue.
     """
     return _beside(inbound, f".retry.{milliseconds}")
+
+
+def paused(reasons: Collection[str]) -> str:
+    """Say that no messages are taken, and why; another thread may change ``reasons``."""
+    return f"paused: {', '.join(sorted(tuple(reasons))) or 'about to go on'}"
 
 
 def _beside(inbound: str, suffix: str) -> str:
@@ -154,6 +160,17 @@ class Broker(Protocol):
 
     def cancel(self) -> None:
         """Take no more messages, and hand back those that nobody has received."""
+        ...
+
+    def trouble(self) -> str | None:
+        """Say in one line what keeps it from taking messages; None when nothing does.
+
+        May be asked at any time, by any thread, and answers at once.
+        """
+        ...
+
+    def has_died(self) -> bool:
+        """Whether it can do nothing any more, although nobody has closed it. As `trouble`."""
         ...
 
     def close(self, timeout: float) -> bool:

@@ -209,6 +209,16 @@ class RabbitMQBroker:
         """Take no more messages; see `Broker.cancel`."""
         self._call(self._consumer.cancel)
 
+    def trouble(self) -> str | None:
+        """Say what keeps it from taking messages; see `Broker.trouble`."""
+        if not self._thread.is_alive():
+            return "not connected"
+        return self._publisher.link.trouble or self._consumer.trouble
+
+    def has_died(self) -> bool:
+        """Whether the I/O thread has died; see `Broker.has_died`."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def close(self, timeout: float) -> bool:
         """Wait until what was finished is settled, then disconnect; see `Broker.close`."""
         if self._thread.ident is None:

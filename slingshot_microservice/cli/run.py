@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..options import Options
 
 if TYPE_CHECKING:
     from ..microservice import Microservice
@@ -84,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         LoadError: The module or the service in it cannot be found.
+        OptionError: Probes cannot be answered where the environment says.
         UsageError: Several processes are not to be had on this system.
         SlingshotError: The service cannot be started, or failed.
     """
@@ -107,7 +110,16 @@ def _run_parent(arguments: argparse.Namespace) -> int:
         raise UsageError("--max-memory needs Linux, which says how much memory a process uses")
     configure_logging()
     memory_limit = (arguments.max_memory or 0) * _MIB
-    return Parent(_child_command, arguments.processes, memory_limit=memory_limit).run()
+    parent = Parent(_child_command, arguments.processes, memory_limit=memory_limit)
+    options = Options.gather({})
+    with contextlib.ExitStack() as probes:
+        if options.health_port:
+            from ..observe.health import HealthServer
+
+            probes.enter_context(
+                HealthServer(options.health_host, options.health_port, lambda: None, parent.trouble)
+            )
+        return parent.run()
 
 
 def _child_command(descriptor: int) -> list[str]:
@@ -124,6 +136,12 @@ def _run_child(arguments: argparse.Namespace) -> None:
     # Before anything of the user's runs, which may start processes of its own.
     link = ChildLink(arguments.link)
     service = _service(arguments)
+    if service.definition.options.health_port != Options.gather({}).health_port:
+        raise UsageError(
+            "the parent of several processes answers probes, and does not see health_port in code: "
+            "set SLINGSHOT_HEALTH_PORT instead"
+        )
+    service = service.variant(health_port=0)
     if arguments.max_requests:
 
         def recycle() -> None:

@@ -1,1 +1,1 @@
-"""What people see of a running service: for now, its log."""
+"""What people and programs see of a running service: its log, and answers for probes."""

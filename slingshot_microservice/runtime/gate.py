@@ -134,7 +134,7 @@ class Gate:
     def _close(self, need: Need, error: BaseException, trouble: Exception) -> None:
         _log.warning("the %s is away; no work is taken until it is back: %s", need.name, trouble)
         # Paused first: what is handed back must not be delivered again at once.
-        self._broker.pause(need.name)
+        self._broker.pause(_reason(need))
         with self._lock:
             self._closed[need.name] = time.monotonic()
         threading.Thread(
@@ -146,7 +146,7 @@ class Gate:
             with self._lock:
                 seconds = time.monotonic() - self._closed.pop(need.name)
             _log.warning("the %s is back after %.1f s; work is taken again", need.name, seconds)
-            self._broker.resume(need.name)
+            self._broker.resume(_reason(need))
 
     # What follows runs on the probing thread.
 
@@ -166,6 +166,10 @@ class Gate:
         except BaseException as failure:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("probing the %s has failed: %r", need.name, failure, exc_info=True)
             self._on_failure(failure)
+
+
+def _reason(need: Need) -> str:
+    return f"the {need.name} is away"
 
 
 def _probe(need: Need, error: BaseException) -> Exception | None:

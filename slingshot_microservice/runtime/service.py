@@ -28,6 +28,8 @@ __all__ = ["Definition", "Service", "Surroundings"]
 _log = logging.getLogger(__name__)
 
 _WORKER_END_SECONDS = 5.0
+_STARTING = "starting"
+_STOPPING = "stopping"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Service:
             )
             for number, runner in enumerate(self._runners, 1)
         ]
+        self._stage: str | None = _STARTING  # None while requests are taken
 
     def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Reach everything that is needed, and run ``startup``.
@@ -127,6 +130,7 @@ class Service:
             for worker in self._workers:
                 worker.start()
             self._around.broker.consume()
+            self._stage = None
 
     def stop(self) -> None:
         """Take no more requests, finish what runs, and let go of everything.
@@ -137,6 +141,7 @@ class Service:
         """
         seconds = self._definition.options.drain_timeout
         deadline = time.monotonic() + seconds
+        self._stage = _STOPPING
         self._stop_workers()
         drained = self._join_workers(seconds)
         settled = self._around.broker.close(max(0.0, deadline - time.monotonic()))
@@ -150,11 +155,26 @@ class Service:
         if not settled:
             _log.warning("stopped before every message was settled: those are delivered again")
 
+    def trouble(self) -> str | None:
+        """Say in one line why no requests are taken; None while they are. Any thread may ask."""
+        return self._stage or self._around.broker.trouble()
+
+    def fault(self) -> str | None:
+        """Say in one line which thread has died that should live. Any thread may ask."""
+        if self._stage == _STOPPING:
+            return None
+        if self._around.broker.has_died():
+            return "the I/O thread has died"
+        if any(worker.has_died() for worker in self._workers):
+            return "a worker has died"
+        return None
+
     @contextmanager
     def _abandoned_on_error(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
+            self._stage = _STOPPING
             self._stop_workers()
             self._around.broker.close(0)
             self._join_workers(_WORKER_END_SECONDS)

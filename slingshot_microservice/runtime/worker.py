@@ -52,6 +52,11 @@ class Worker:
         self._stopping = True
         self._gate.stop()
 
+    def has_died(self) -> bool:
+        """Whether it works no more, although nobody has stopped it."""
+        ended = self._thread.ident is not None and not self._thread.is_alive()
+        return ended and not self._stopping
+
     def join(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for the end; return whether it has come."""
         if self._thread.ident is not None:

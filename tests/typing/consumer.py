@@ -9,6 +9,7 @@ import enum
 import shutil
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.engine.base import Connection
@@ -109,4 +110,4 @@ try:
 except SlingshotError as error:
     raise SystemExit(error.exit_code) from error
 
-prefetch: int = Options(prefetch=5).prefetch
+prefetch: int | Literal["auto"] = Options(prefetch=5).prefetch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.ports import free_port, wait_for
+from servers.ports import free_port, listens, wait_for
+from servers.probes import live, ready, wait_until_ready, wait_until_unready
 
 from slingshot_microservice import Microservice, Options
 from slingshot_microservice.errors import (
@@ -115,10 +117,11 @@ def test_takes_options() -> None:
 def test_a_variant_has_other_options_or_another_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLINGSHOT_HEARTBEAT", "9")
     service = Microservice("shout", "host", startup, process=process, threads=2, prefetch=7)
-    other = service.variant(process=min, threads=5)
+    another = Processor()
+    other = service.variant(process=another, threads=5)
     assert repr(other) == repr(service)
     assert other.definition.startup is startup
-    assert other.definition.process is min
+    assert other.definition.process is another
     assert other.definition.options == Options(heartbeat=9, threads=5, prefetch=7)
     assert service.definition.options == Options(heartbeat=9, threads=2, prefetch=7)
     with pytest.raises(UsageError, match="option threads is 0; expected 1 to 1,000"):
@@ -307,3 +310,60 @@ def test_services_can_be_collected_instead_of_running() -> None:
         one.start()
         other.start()
     assert collected == [one, other]
+
+
+def test_probes_are_answered_from_the_start_to_the_end(sys_map: Path) -> None:
+    steps = {step: threading.Event() for step in ("opening", "opened", "working", "worked")}
+    port = free_port()
+
+    def slowly(*arguments: Any) -> Iterator[Any]:
+        steps["opening"].set()
+        assert steps["opened"].wait(BOUND)
+        yield from begin(*arguments)
+
+    def work(*_arguments: Any) -> None:
+        steps["working"].set()
+        assert steps["worked"].wait(BOUND)
+
+    service = Microservice(
+        "shout", sys_map, slowly, work, health_port=port, health_host="127.0.0.1"
+    )
+    running = threading.Thread(target=service.start)
+    running.start()
+    assert steps["opening"].wait(BOUND)
+    assert (ready(port), live(port)) == ((503, "starting"), (200, "ok"))
+    steps["opened"].set()
+    assert steps["working"].wait(BOUND)
+    wait_until_ready(port, BOUND)
+    assert live(port) == (200, "ok")
+    service.stop()
+    wait_until_unready(port, "stopping", BOUND)
+    assert live(port) == (200, "ok")
+    steps["worked"].set()
+    running.join(BOUND)
+    assert not running.is_alive()
+    assert not listens("127.0.0.1", port)
+
+
+def test_probes_are_answered_while_the_configuration_service_is_away() -> None:
+    port = free_port()
+    host = f"http://127.0.0.1:{free_port()}"
+    service = Microservice("shout", host, process, startup_timeout=1000, health_port=port)
+    running = threading.Thread(target=service.start)
+    running.start()
+    wait_until_unready(port, "starting", BOUND)
+    assert live(port) == (200, "ok")
+    service.stop()
+    running.join(BOUND)
+    assert not running.is_alive()
+
+
+def test_a_port_for_probes_that_is_taken_is_an_error_before_all_else(sys_map: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        service = Microservice(
+            "shout", sys_map, begin, process, health_port=port, health_host="127.0.0.1"
+        )
+        with pytest.raises(OptionError, match=f"cannot listen on 127.0.0.1 port {port} for probes"):
+            service.start()
+    assert not (sys_map.parent / "rows.sqlite").exists()

@@ -16,11 +16,12 @@ from slingshot_microservice.errors import OptionError, UsageError
 from slingshot_microservice.options import OptionArguments
 
 NAMES = [field.name for field in dataclasses.fields(Options)]
-WHOLE = ["threads", "heartbeat", "attempts", "deaths", "memory_file_limit"]
+WHOLE = ["threads", "heartbeat", "attempts", "deaths", "memory_file_limit", "health_port"]
 KINDS: dict[str, object] = dict.fromkeys(WHOLE, int) | {
     "parking": bool,
     "prefetch": int | Literal["auto"],
     "retry_delays": Sequence[float],
+    "health_host": str,
 }
 NUMBERS = [name for name in NAMES if KINDS.get(name, float) in (int, float)]
 
@@ -81,6 +82,11 @@ def test_parking_is_a_switch(text: str, value: bool) -> None:
     assert gather({"parking": not value}, {"SLINGSHOT_PARKING": text}).parking is not value
 
 
+def test_probes_are_answered_where_the_environment_says() -> None:
+    options = gather({}, {"SLINGSHOT_HEALTH_PORT": "8081", "SLINGSHOT_HEALTH_HOST": "::1"})
+    assert (options.health_host, options.health_port) == ("::1", 8081)
+
+
 def test_delays_are_a_list() -> None:
     assert gather({}, {"SLINGSHOT_RETRY_DELAYS": "0.5, 2,60"}).retry_delays == (0.5, 2.0, 60.0)
     assert gather({"retry_delays": [7]}).retry_delays == [7]
@@ -136,6 +142,9 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) ->
         ("drain_timeout", "5", "a number of seconds"),
         ("drain_timeout", False, "a number of seconds"),
         ("attempts", 0, "1 to 1,000,000"),
+        ("health_port", 65_536, "0 to 65,535"),
+        ("health_host", "", "an address to listen on"),
+        ("health_host", 5, "an address to listen on"),
         ("parking", 1, "True or False"),
         ("retry_delays", 5, "a list of seconds, not empty"),
         ("retry_delays", [], "a list of seconds, not empty"),

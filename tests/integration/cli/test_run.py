@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from servers.ports import wait_for
 from servers.processes import ServerProcess
 from servers.world import World
 
-BOUND = 60.0  # seconds after which waiting has failed
+BOUND = 30.0  # seconds after which waiting has failed
 
 SERVICE = """
 import os, threading, time
@@ -138,9 +139,10 @@ def test_processes_make_room_for_new_ones_after_so_many_requests(run: Run) -> No
     run.start("--max-requests", 50, "--prefetch", 10)
     run.send(220)
     assert run.outputs(220) == list(range(220))
-    counts = [sum(pid == each for pid, _, _ in run.runs()) for each in {r[0] for r in run.runs()}]
-    assert max(counts) == 50
-    assert len(counts) == 5
+    counts = Counter(pid for pid, _, _ in run.runs())
+    *full, _last = [counts[pid] for pid in dict.fromkeys(pid for pid, _, _ in run.runs())]
+    assert len(full) == 4
+    assert all(50 <= count < 60 for count in full), "what had begun by then is finished"
     assert "make room" in run.log.read_text()
     assert "starting it again" not in run.log.read_text()
     run.process.end()

@@ -24,13 +24,18 @@ class Kit:
 
     def __init__(self) -> None:
         self.timers: list[Callable[[], None]] = []
-        loop: Any = SimpleNamespace(call_later=lambda _seconds, call: self.timers.append(call) or 1)
+        loop: Any = SimpleNamespace(call_later=self.call_later)
         self.inbox = Inbox(lambda _epoch, _delivery: False)
         self.isolation = Isolation(loop, self.inbox)
         self.isolation.renew(1)
         self.seats = [self.inbox.seat(), self.inbox.seat()]
         for seat in self.seats:
             self.wait(seat)
+
+    def call_later(self, _seconds: float, call: Callable[[], None]) -> object:
+        """Keep what is to be called."""
+        self.timers.append(call)
+        return call
 
     def wait(self, seat: Seat) -> None:
         """Let a worker that finds nothing announce that it waits."""

@@ -295,3 +295,18 @@ def test_many_threads_lose_and_double_nothing(queues: MemoryQueues, consume: Ope
         for worker in workers:
             worker.result(BOUND)
     assert sorted(map(int, queues.bodies("a"))) == list(range(2_000))
+
+
+def test_says_what_keeps_it_from_taking_messages(consume: Open, queues: MemoryQueues) -> None:
+    broker = consume()
+    assert broker.trouble() is None
+    broker.pause("the store is away")
+    broker.pause("the database is away")
+    assert broker.trouble() == "paused: the database is away, the store is away"
+    broker.resume("the database is away")
+    assert broker.trouble() == "paused: the store is away"
+    broker.resume("the store is away")
+    assert broker.trouble() is None
+    broker.cancel()
+    assert broker.trouble() == "not consuming"
+    assert not broker.has_died()

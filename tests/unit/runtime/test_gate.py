@@ -196,8 +196,8 @@ def test_closes_until_the_need_answers(kit: Kit) -> None:
     wait_for(lambda: not gate.is_closed, BOUND)
     seen.append(gate.is_closed)
     assert seen == [True, True, False]
-    wait_for(lambda: kit.journal[-1] == "resume with the database", BOUND)
-    assert kit.journal[:2] == ["probe", "pause for the database"]
+    wait_for(lambda: kit.journal[-1] == "resume: the database is away", BOUND)
+    assert kit.journal[:2] == ["probe", "pause: the database is away"]
     assert set(kit.journal[2:-1]) == {"probe"}
 
 
@@ -238,7 +238,7 @@ def test_a_closed_gate_probes_once_for_all(kit: Kit) -> None:
         thread.start()
     for thread in threads:
         thread.join(BOUND)
-    assert kit.journal == ["probe", "pause for the database"]
+    assert kit.journal == ["probe", "pause: the database is away"]
 
 
 def test_pauses_between_probes_grow(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,11 +271,11 @@ def test_opens_when_all_that_was_away_is_back(kit: Kit) -> None:
     assert gate.excuses(1, AwayError())
     assert gate.excuses(2, LookupError())
     kit.trouble = None
-    wait_for(lambda: "resume with the database" in kit.journal, BOUND)
+    wait_for(lambda: "resume: the database is away" in kit.journal, BOUND)
     assert gate.is_closed
     store_is_back.set()
     wait_for(lambda: not gate.is_closed, BOUND)
-    wait_for(lambda: kit.journal[-1] == "resume with the store", BOUND)
+    wait_for(lambda: kit.journal[-1] == "resume: the store is away", BOUND)
 
 
 def test_stop_ends_probing_at_once(kit: Kit) -> None:
@@ -285,7 +285,7 @@ def test_stop_ends_probing_at_once(kit: Kit) -> None:
     gate.excuses(1, AwayError())
     gate.stop()
     wait_for(lambda: "shout-gate" not in {each.name for each in threading.enumerate()}, BOUND)
-    assert "resume with the database" not in kit.journal
+    assert "resume: the database is away" not in kit.journal
 
 
 def test_remembers_a_bounded_number_of_requests(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:

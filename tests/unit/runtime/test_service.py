@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from recording import Journal, RecordingDatabase, RecordingStore
+from servers.ports import wait_for
 
 from slingshot_microservice.broker.memory import MemoryBroker, MemoryQueues
+from slingshot_microservice.broker.protocol import Receiver
 from slingshot_microservice.broker.requeue import RequeuePauses
 from slingshot_microservice.broker.retries import RetryPolicy
 from slingshot_microservice.errors import (
@@ -42,6 +44,12 @@ class NotingBroker(MemoryBroker):
     def consume(self) -> None:
         self.journal.note("consume")
         super().consume()
+
+    def receiver(self) -> Receiver:
+        error = self.journal.failing.get("receive")
+        if error is not None:
+            raise error
+        return super().receiver()
 
     def cancel(self) -> None:
         self.journal.note("cancel")
@@ -259,7 +267,7 @@ def test_a_stop_does_not_wait_for_what_is_away(kit: Kit) -> None:
         raise DatabaseUnavailableError("away")
 
     def note_pause(reason: str) -> None:
-        kit.journal.note(f"pause for the {reason}")
+        kit.journal.note(f"pause: {reason}")
         paused.set()
 
     paused = threading.Event()
@@ -324,3 +332,58 @@ def test_a_request_that_never_ends_is_handed_back_and_reported(kit: Kit) -> None
     assert kit.journal[-1] == "close", "its session and its files are still in use"
     go_on.set()
     assert ended.wait(BOUND)
+
+
+def test_says_what_keeps_it_from_taking_requests(kit: Kit) -> None:
+    service = kit.service()
+    assert service.trouble() == "starting"
+    service.open()
+    assert service.trouble() == "starting"
+    service.start()
+    assert service.trouble() is None
+    service._around.broker.pause("the database is away")
+    assert service.trouble() == "paused: the database is away"
+    service._around.broker.resume("the database is away")
+    assert service.trouble() is None
+    service.stop()
+    assert service.trouble() == "stopping"
+
+
+def test_no_thread_is_missed_before_it_starts_or_when_it_is_stopped(kit: Kit) -> None:
+    service = kit.service()
+    assert service.fault() is None
+    service.open()
+    service.start()
+    assert service.fault() is None
+    service.stop()
+    assert service.fault() is None
+
+
+def test_a_worker_that_has_died_is_missed(kit: Kit) -> None:
+    kit.journal.failing["receive"] = MemoryError("no more")
+    service = kit.service()
+    service.open()
+    service.start()
+    wait_for(lambda: service.fault() == "a worker has died", BOUND)
+    assert [type(failure) for failure in kit.failures] == [MemoryError]
+    service.stop()
+
+
+def test_a_broker_that_has_died_is_missed(kit: Kit) -> None:
+    service = kit.service()
+    service.open()
+    service.start()
+    service._around.broker.has_died = lambda: True  # type: ignore[method-assign]
+    assert service.fault() == "the I/O thread has died"
+    service.stop()
+    assert service.fault() is None
+
+
+def test_a_service_that_could_not_start_is_stopping(kit: Kit) -> None:
+    kit.journal.failing["consume"] = BrokerError("refused")
+    service = kit.service()
+    service.open()
+    with pytest.raises(BrokerError):
+        service.start()
+    assert service.trouble() == "stopping"
+    assert service.fault() is None

@@ -182,11 +182,11 @@ def test_what_was_received_goes_back_while_something_is_away(kit: Kit) -> None:
     kit.broker.on_hand_back = lambda tag: back.set() if tag == 4 else None
     worker.start()
     assert worker.join(BOUND)
-    wait_for(lambda: "resume with the database" in kit.journal, BOUND)
-    kit.journal.remove("resume with the database")  # when, is another thread's affair
+    wait_for(lambda: "resume: the database is away" in kit.journal, BOUND)
+    kit.journal.remove("resume: the database is away")  # when, is another thread's affair
     assert kit.journal == [
         "run 1 1 10",
-        "pause for the database",
+        "pause: the database is away",
         "hand_back 1 1",
         "hand_back 1 2",
         "hand_back 1 3",
