@@ -17,14 +17,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from slingshot_microservice.cli.bench_operations import twins
 
-from . import database, growth, idle, latency, machine, operations, relay
+from . import (
+    database,
+    growth,
+    idle,
+    latency,
+    machine,
+    operations,
+    prefetch,
+    relay,
+    scaling,
+)
 from .broker import PostgreSQLServer, RabbitMQNode, version
 from .c_client import compile_c_client
 from .contestants import PIKA_CONFIRMS, Contestant, c_client, others, ours
 from .plan import FULL, QUICK, Plan
 from .report import Report, keep, show
 
-_QUESTIONS = ("operations", "relay", "growth", "idle", "latency", "database")
+_QUESTIONS = (
+    "operations",
+    "relay",
+    "growth",
+    "idle",
+    "latency",
+    "database",
+    "scaling",
+    "prefetch",
+)
 _WITHOUT_RABBITMQ = {"operations", "database"}
 _FILE_COLUMNS = 120  # of what is not printed to a terminal
 _RESULTS = Path(__file__).with_name("results")
@@ -114,6 +133,10 @@ class Surroundings:
             if question == "growth":
                 everybody = [*self._c_clients, *ours()]
                 return growth.measure(plan, self._node, everybody, progress)
+            if question == "scaling":
+                return scaling.measure(plan, self._node, progress)
+            if question == "prefetch":
+                return prefetch.measure(plan, self._node, progress)
             return idle.measure(plan, self._node, ours(), progress)
 
 

@@ -16,6 +16,7 @@ sys.path.insert(0, str(_ROOT / "tests"))
 
 from servers.ports import wait_for  # noqa: E402  # found through the line above
 from servers.postgresql import PostgreSQLServer  # noqa: E402
+from servers.processes import ServerProcess  # noqa: E402
 from servers.rabbitmq import RabbitMQNode  # noqa: E402
 
 from .contestants import Contestant  # noqa: E402
@@ -27,10 +28,12 @@ __all__ = [
     "PostgreSQLServer",
     "RabbitMQNode",
     "Run",
+    "ServerProcess",
     "environment",
     "relay",
     "start",
     "version",
+    "wait_for",
 ]
 
 FIRST_ID = 100_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["FULL", "QUICK", "Plan"]
@@ -28,6 +29,13 @@ class Plan:
         latency_ids: Ids of each round.
         database_rounds: Rounds of ids with rows.
         database_ids: Ids of each round.
+        scaling_rounds: Rounds of every fleet.
+        scaling_seconds: About how long a fleet is watched.
+        scaling_processes: Processes of a fleet.
+        prefetch_rounds: Rounds of every prefetch.
+        prefetch_seconds: About how long a prefetch is watched.
+        prefetches: By milliseconds of one id, the fixed prefetches to compare with.
+        fairness_rounds: Rounds of replicas that share a queue.
     """
 
     operation_rounds: int
@@ -46,6 +54,13 @@ class Plan:
     latency_ids: int
     database_rounds: int
     database_ids: int
+    scaling_rounds: int
+    scaling_seconds: float
+    scaling_processes: tuple[int, ...]
+    prefetch_rounds: int
+    prefetch_seconds: float
+    prefetches: Mapping[int, tuple[int, ...]]
+    fairness_rounds: int
 
 
 FULL = Plan(
@@ -65,6 +80,18 @@ FULL = Plan(
     latency_ids=300,
     database_rounds=9,
     database_ids=5_000,
+    scaling_rounds=3,
+    scaling_seconds=2.5,
+    scaling_processes=(1, 2, 4),
+    prefetch_rounds=5,
+    prefetch_seconds=1.5,
+    prefetches={
+        0: (1, 2, 10, 50, 200, 1_000),
+        1: (1, 2, 10, 50, 200),
+        10: (1, 2, 10, 50),
+        100: (1, 2, 10),
+    },
+    fairness_rounds=3,
 )
 
 QUICK = Plan(
@@ -84,4 +111,11 @@ QUICK = Plan(
     latency_ids=200,
     database_rounds=3,
     database_ids=1_500,
+    scaling_rounds=1,
+    scaling_seconds=0.5,
+    scaling_processes=(1, 2),
+    prefetch_rounds=1,
+    prefetch_seconds=0.5,
+    prefetches={0: (1, 50, 200), 1: (1, 10, 50), 10: (1, 10)},
+    fairness_rounds=1,
 )
