@@ -165,6 +165,7 @@ class Service:
             raise
 
     def _let_go(self) -> None:
+        self._runner.close()
         self._session.close()
         self._around.database.close()
         self._around.store.close()
