@@ -10,13 +10,16 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 from .errors import OptionError
 
-__all__ = ["OptionArguments", "Options"]
+__all__ = ["ObjectStoreClient", "OptionArguments", "Options"]
 
 _PREFIX = "SLINGSHOT_"
+
+ObjectStoreClient = Literal["auto", "boto3", "obstore"]
+"""What the option ``object_store_client`` may be."""
 
 
 class OptionArguments(TypedDict, total=False):
@@ -39,6 +42,7 @@ class OptionArguments(TypedDict, total=False):
     reconnect_pause: float
     reconnect_pause_limit: float
     memory_file_limit: int
+    object_store_client: ObjectStoreClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,9 @@ class Options:
         memory_file_limit: Bytes up to which an object that is read stays in memory, and a file
             that is written is sent as one put; larger ones go through a temporary file, and as
             a multipart upload.
+        object_store_client: The library that talks to an object store behind the S3 API: ``boto3``;
+            ``obstore``, which costs a fraction of it and comes with the extra ``[fast]``; or
+            ``auto``, which is obstore where it is installed and can be used.
     """
 
     prefetch: int = 100
@@ -98,6 +105,7 @@ class Options:
     reconnect_pause: float = 0.5
     reconnect_pause_limit: float = 4.0
     memory_file_limit: int = 8 * 1024 * 1024
+    object_store_client: ObjectStoreClient = "auto"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -173,12 +181,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "memory_file_limit": (0, 2**31),
 }
 _SECONDS = (0.001, 86_400.0)
+_CHOICES: dict[str, tuple[str, ...]] = {"object_store_client": get_args(ObjectStoreClient)}
 
 
 def _check(name: str, value: object, *, called: str) -> None:
     if name == "parking":
         if not isinstance(value, bool):
             raise OptionError(f"{called} is {value!r}; expected True or False")
+    elif name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise OptionError(f"{called} is {value!r}; expected {' or '.join(_CHOICES[name])}")
     elif name == "retry_delays":
         if not isinstance(value, (list, tuple)) or not value:
             raise OptionError(f"{called} is {value!r}; expected a list of seconds, not empty")

@@ -61,6 +61,7 @@ IMPORTERS = {
     "requests": {"sysmap/client.py"},
     "boto3": {"files/s3.py"},
     "botocore": {"files/s3.py"},
+    "obstore": {"files/s3_obstore.py"},
     "sqlalchemy": {"database.py"},
     "psycopg2": {"database.py"},
 }
