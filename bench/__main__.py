@@ -1,6 +1,7 @@
 """``python -m bench``: measures, prints tables, and keeps the results.
 
-It needs the extra ``[bench]``, and RabbitMQ on the machine for all but ``operations``.
+It needs the extra ``[bench]``, and RabbitMQ on the machine for all but ``operations`` and
+``files``.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from slingshot_microservice.cli.bench_operations import twins
 
-from . import growth, idle, machine, operations, relay
+from . import files, growth, idle, machine, operations, relay
 from .broker import RabbitMQNode, version
 from .c_client import compile_c_client
 from .contestants import Contestant, c_client, others, ours
 from .plan import FULL, QUICK, Plan
 from .report import Report, keep, show
 
-_QUESTIONS = ("operations", "relay", "growth", "idle")
+_QUESTIONS = ("operations", "relay", "growth", "idle", "files")
+_WITHOUT_BROKER = {"operations", "files"}
 _FILE_COLUMNS = 120  # of what is not printed to a terminal
 _RESULTS = Path(__file__).with_name("results")
 
@@ -59,7 +61,7 @@ class Surroundings:
     def __init__(self, questions: Sequence[str], console: Console) -> None:
         self._console = console
         self._stack = ExitStack()
-        self._node = RabbitMQNode() if set(questions) != {"operations"} else None
+        self._node = RabbitMQNode() if set(questions) - _WITHOUT_BROKER else None
         self._c_clients: list[Contestant] = []
         self.facts: dict[str, str] = {}
 
@@ -85,12 +87,15 @@ class Surroundings:
 
     def answer(self, question: str, plan: Plan) -> Report:
         """Measure."""
-        if self._node is None or question == "operations":
+        if question == "operations":
             return operations.measure(plan)
         columns = TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn()
         with Progress(
             *columns, TimeElapsedColumn(), console=self._console, transient=True
         ) as progress:
+            if question == "files":
+                return files.measure(plan, progress)
+            assert self._node is not None
             if question == "relay":
                 everybody = [*self._c_clients, *ours(), *others()]
                 return relay.measure(plan, self._node, everybody, progress)

