@@ -219,6 +219,21 @@ def test_requests_are_what_every_s3_server_understands(
     assert "chunked" not in request
 
 
+def test_requests_hold_nothing_of_the_environment(
+    store_class: StoreClass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "USER_AGENT"):
+        monkeypatch.setenv(f"AWS_{name}", "of-the-environment")
+    for name in ("UNSIGNED_PAYLOAD", "REQUEST_PAYER"):
+        monkeypatch.setenv(f"AWS_{name}", "true")
+    with scripted(store_class, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (script, store):
+        store.upload("texts", 42, file_of(tmp_path, b"content"))
+    [request] = script.requests
+    assert "credential=access/" in request
+    for unwanted in ("of-the-environment", "security-token", "unsigned", "payer"):
+        assert unwanted not in request
+
+
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Serve HTTP; the endpoint is given out."""
