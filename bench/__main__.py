@@ -1,14 +1,14 @@
 """``python -m bench``: measures, prints tables, and keeps the results.
 
-It needs the extra ``[bench]``, and RabbitMQ on the machine for all but ``operations`` and
-``database``.
+It needs the extra ``[bench]``, and RabbitMQ on the machine for all but ``operations``, ``database``
+and ``files``.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from slingshot_microservice.cli.bench_operations import twins
 
 from . import (
     database,
+    files,
     growth,
     idle,
     latency,
@@ -41,10 +42,11 @@ _QUESTIONS = (
     "idle",
     "latency",
     "database",
+    "files",
     "scaling",
     "prefetch",
 )
-_WITHOUT_RABBITMQ = {"operations", "database"}
+_WITHOUT_RABBITMQ = {"operations", "database", "files"}
 _FILE_COLUMNS = 120  # of what is not printed to a terminal
 _RESULTS = Path(__file__).with_name("results")
 
@@ -120,24 +122,27 @@ class Surroundings:
         with Progress(
             *columns, TimeElapsedColumn(), console=self._console, transient=True
         ) as progress:
-            if question == "database":
-                assert self._postgresql is not None
-                return database.measure(plan, self._postgresql, progress)
-            assert self._node is not None
-            if question == "latency":
-                pika = [each for each in others() if each.name == PIKA_CONFIRMS]
-                return latency.measure(plan, self._node, [*pika, *ours()], progress)
-            if question == "relay":
-                everybody = [*self._c_clients, *ours(), *others()]
-                return relay.measure(plan, self._node, everybody, progress)
-            if question == "growth":
-                everybody = [*self._c_clients, *ours()]
-                return growth.measure(plan, self._node, everybody, progress)
-            if question == "scaling":
-                return scaling.measure(plan, self._node, progress)
-            if question == "prefetch":
-                return prefetch.measure(plan, self._node, progress)
-            return idle.measure(plan, self._node, ours(), progress)
+            return self._measures(plan, progress)[question]()
+
+    def _measures(self, plan: Plan, progress: Progress) -> dict[str, Callable[[], Report]]:
+        """Return how each question is answered, if the servers that it needs were started."""
+        answers: dict[str, Callable[[], Report]] = {"files": lambda: files.measure(plan, progress)}
+        postgresql, node = self._postgresql, self._node
+        if postgresql is not None:
+            answers["database"] = lambda: database.measure(plan, postgresql, progress)
+        if node is not None:
+            known, others_known = [*self._c_clients, *ours()], others()
+            pika = [each for each in others_known if each.name == PIKA_CONFIRMS]
+            everybody = [*known, *others_known]
+            answers |= {
+                "relay": lambda: relay.measure(plan, node, everybody, progress),
+                "growth": lambda: growth.measure(plan, node, known, progress),
+                "idle": lambda: idle.measure(plan, node, ours(), progress),
+                "latency": lambda: latency.measure(plan, node, [*pika, *ours()], progress),
+                "scaling": lambda: scaling.measure(plan, node, progress),
+                "prefetch": lambda: prefetch.measure(plan, node, progress),
+            }
+        return answers
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The broker: a private RabbitMQ node, the same as that of the tests, and a relay on it."""
+"""The servers, which are the same as those of the tests; and a relay on the broker."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from servers.ports import wait_for  # noqa: E402  # found through the line above
 from servers.postgresql import PostgreSQLServer  # noqa: E402
 from servers.processes import ServerProcess  # noqa: E402
 from servers.rabbitmq import RabbitMQNode  # noqa: E402
+from servers.s3 import RcloneServer, S3Server  # noqa: E402
 
 from .contestants import Contestant  # noqa: E402
 from .contestants.job import URL_VARIABLE  # noqa: E402
@@ -27,7 +28,9 @@ __all__ = [
     "PREFETCH",
     "PostgreSQLServer",
     "RabbitMQNode",
+    "RcloneServer",
     "Run",
+    "S3Server",
     "ServerProcess",
     "environment",
     "relay",

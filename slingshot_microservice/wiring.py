@@ -148,9 +148,10 @@ def _store(system_map: SystemMap, options: Options) -> ObjectStore:
     where = system_map.storage()
     if isinstance(where, DirectorySettings):
         return DirectoryStore(where.directory, options.memory_file_limit)
-    from .files.s3 import S3Store
+    from .files.s3_clients import open_s3_store
 
-    return S3Store(
+    return open_s3_store(
+        options.object_store_client,
         where.endpoint,
         read_secret(where.access_key_entry).reveal(),
         read_secret(where.secret_key_entry).reveal(),

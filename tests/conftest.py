@@ -18,6 +18,7 @@ from servers.s3 import MotoServer, RcloneServer, S3Server
 if TYPE_CHECKING:
     from servers.sys_map import SysMapServer
     from servers.world import World
+    from stores import StoreClass
 
 _NOT_TESTED = "NOT TESTED: "
 
@@ -64,6 +65,14 @@ def s3(request: pytest.FixtureRequest) -> S3Server:
     """Each of the S3 servers in turn."""
     server: S3Server = request.getfixturevalue(f"{request.param}_s3")
     return server
+
+
+@pytest.fixture(params=["boto3", "obstore"])
+def store_class(request: pytest.FixtureRequest) -> StoreClass:
+    """Each client of S3 in turn."""
+    from stores import STORES
+
+    return STORES[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from slingshot_microservice.errors import (
     DatabaseUnavailableError,
     StorageUnavailableError,
 )
+from slingshot_microservice.files import Content
 from slingshot_microservice.hotpath import Publish
 
 __all__ = [
@@ -47,8 +48,8 @@ class Journal(list[str]):
 
 
 def local_copies() -> int:
-    """Count the folders of staged files that are there now."""
-    return len(list(Path(tempfile.gettempdir()).glob("slingshot-*")))
+    """Count the staged files that are there now."""
+    return len(list(Path(tempfile.gettempdir()).glob("slingshot-*/*")))
 
 
 class RecordingReader(io.BytesIO):
@@ -69,6 +70,8 @@ class RecordingReader(io.BytesIO):
 class RecordingStore:
     """Object stores that hold ``hello`` everywhere. Fulfils `ObjectStore`."""
 
+    uploads_at_once = 1
+
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
@@ -77,9 +80,10 @@ class RecordingStore:
         self._journal.note(f"read {bucket}/{id}")
         return RecordingReader(self._journal, f"{bucket}/{id}", b"hello")
 
-    def upload(self, bucket: str, id: int, path: Path) -> None:
-        """Note what the file holds by now."""
-        self._journal.note(f"upload {bucket}/{id} {path.read_text()}")
+    def upload(self, bucket: str, id: int, content: Content) -> None:
+        """Note what it is."""
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        self._journal.note(f"upload {bucket}/{id} {data.decode()}")
 
     def check(self, bucket: str) -> None:
         """Note it."""

@@ -7,7 +7,16 @@ boto3, and is imported only where the configuration says S3.
 from __future__ import annotations
 
 from .directory import DirectoryStore
-from .request import RequestFiles, StagedFile
-from .store import ObjectStore
+from .request import RequestFiles
+from .staging import LocalCopy, StagedFile, StagingFolder
+from .store import Content, ObjectStore
 
-__all__ = ["DirectoryStore", "ObjectStore", "RequestFiles", "StagedFile"]
+__all__ = [
+    "Content",
+    "DirectoryStore",
+    "LocalCopy",
+    "ObjectStore",
+    "RequestFiles",
+    "StagedFile",
+    "StagingFolder",
+]

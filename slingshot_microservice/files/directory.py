@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ObjectNotFoundError, StorageError
+from .store import Content
 
 __all__ = ["DirectoryStore"]
 
@@ -23,6 +24,8 @@ class DirectoryStore:
         memory_limit: Bytes up to which an object that is read is held in memory. A larger one
             is the opened file itself, which is local and seekable already.
     """
+
+    uploads_at_once = 1  # there is no network to wait for
 
     def __init__(self, directory: Path, memory_limit: int) -> None:
         self._directory = directory
@@ -57,8 +60,8 @@ class DirectoryStore:
         except OSError as error:
             raise _refusal("read", path, bucket, id, error) from error
 
-    def upload(self, bucket: str, id: int, path: Path) -> None:
-        """Copy the file at ``path`` to object ``id`` of ``bucket``, whole or not at all.
+    def upload(self, bucket: str, id: int, content: Content) -> None:
+        """Copy a content to object ``id`` of ``bucket``, whole or not at all.
 
         Raises:
             StorageError: The bucket's name is no folder name, or the file cannot be written.
@@ -67,7 +70,10 @@ class DirectoryStore:
         partial = folder / f".{id}-{secrets.token_hex(8)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, partial)
+            if isinstance(content, bytes):
+                partial.write_bytes(content)
+            else:
+                shutil.copyfile(content, partial)
             os.replace(partial, folder / str(id))
         except OSError as error:
             raise _refusal("write", folder / str(id), bucket, id, error) from error

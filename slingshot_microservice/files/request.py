@@ -3,50 +3,31 @@
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from ..errors import RequestEndedError, StorageError, UsageError
+from .staging import LocalCopy, StagedFile, StagingFolder
 from .store import ObjectStore
+from .uploads import Upload, upload_all
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
-__all__ = ["RequestFiles", "StagedFile"]
+__all__ = ["RequestFiles"]
 
 _LARGEST_ID = 2**64 - 1
+_IN_MEMORY = 64  # of a request's files, if they are small; more would not be little any more
 
 # A full disk; a file that was detached; a BytesIO whose getbuffer() is still in use.
 _CLOSING_ERRORS = (OSError, ValueError, BufferError)
 
 
-class StagedFile(io.BufferedRandom):
-    """A local binary file, opened for writing (and reading back), whose ``write`` takes text too.
-
-    Fulfils `slingshot_microservice.typing.WriteHandle`.
-
-    Args:
-        path: The file; made anew.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "w+"))
-
-    def write(self, data: ReadableBuffer | str, /) -> int:
-        """Append bytes, or text as UTF-8, and return the number of bytes."""
-        return super().write(data.encode() if isinstance(data, str) else data)
-
-
 class RequestFiles:
     """Gives out the files of one request, and finishes them in the order of the contract.
 
-    Making one is nearly free: what a request does not use (the temporary folder, the lists) is
+    Making one is nearly free: what a request does not use (the staging folder, the lists) is
     never made. ``read_file`` and ``write_file`` may be called from several threads at once;
     `close`, `upload` and `discard` belong to the thread that runs the request. Once `close` has
     begun, no thread gets another file.
@@ -55,22 +36,30 @@ class RequestFiles:
         request: The request's id, for messages; ``None`` stands for ``startup``.
         store: Where objects are read from and uploaded to.
         resolve_bucket: Turns a key of the configuration into a bucket's name.
+        staging: Where local copies are made. Without it the request makes a folder for itself,
+            if it needs one, and removes it in the end.
     """
 
     __slots__ = (
+        "_copies",
         "_ended",
-        "_folder",
         "_lock",
+        "_own_staging",
         "_readers",
         "_request",
         "_resolve_bucket",
         "_staged",
+        "_staging",
         "_store",
         "_writers",
     )
 
     def __init__(
-        self, request: int | None, store: ObjectStore, resolve_bucket: Callable[[str], str]
+        self,
+        request: int | None,
+        store: ObjectStore,
+        resolve_bucket: Callable[[str], str],
+        staging: StagingFolder | None = None,
     ) -> None:
         self._request = request
         self._store = store
@@ -79,8 +68,10 @@ class RequestFiles:
         self._ended = False
         self._readers: list[BinaryIO | weakref.ref[io.BytesIO]] | None = None
         self._writers: list[tuple[StagedFile, str, int]] | None = None
-        self._staged: dict[tuple[str, int], Path] | None = None
-        self._folder: Path | None = None
+        self._staged: dict[tuple[str, int], LocalCopy] | None = None
+        self._copies: list[LocalCopy] | None = None
+        self._staging = staging
+        self._own_staging = staging is None
 
     def read_file(self, key: str, id: int) -> BinaryIO:
         """Open object ``id`` of the bucket that ``key`` stands for.
@@ -151,18 +142,22 @@ class RequestFiles:
             self._close_writers(self._writers)
 
     def upload(self) -> None:
-        """Upload the staged files in the order in which they were first staged.
+        """Upload the staged files; begin in the order in which they were first staged.
 
-        Closes first what is still open, and afterwards removes the local copies.
+        Closes first what is still open, and afterwards removes the local copies. Several files
+        are uploaded side by side where the store gains by it.
 
         Raises:
-            StorageError: A file could not be uploaded; those after it were not.
+            StorageError: A file could not be uploaded: the first such in the order. What had not
+                been begun by then was not uploaded.
         """
         if self._staged is None:
             return
         self.close()
-        for (bucket, id), path in self._staged.items():
-            self._store.upload(bucket, id, path)
+        upload_all(
+            self._store,
+            [Upload(bucket, id, copy.content) for (bucket, id), copy in self._staged.items()],
+        )
         self._remove_local_copies()
 
     def discard(self) -> None:
@@ -173,7 +168,7 @@ class RequestFiles:
         if not self._ended or self._readers is not None or self._writers is not None:
             with suppress(StorageError):
                 self.close()
-        if self._folder is not None:
+        if self._copies is not None or self._own_staging:
             self._remove_local_copies()
 
     def _keep(self, reader: BinaryIO) -> None:
@@ -188,17 +183,18 @@ class RequestFiles:
         with self._lock:
             if self._ended:
                 raise self._ended_error("write_file")
-            if self._folder is None or self._writers is None or self._staged is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="slingshot-"))
-                self._writers, self._staged = [], {}
-            path = self._folder / str(len(self._writers))
-            file = StagedFile(path)
+            if self._staging is None:
+                self._staging = StagingFolder()
+            if self._writers is None or self._staged is None or self._copies is None:
+                self._writers, self._staged, self._copies = [], {}, []
+            copy = LocalCopy(self._staging, in_memory=len(self._copies) < _IN_MEMORY)
+            file = StagedFile(copy)
             self._writers.append((file, bucket, id))
             earlier = self._staged.get((bucket, id))
-            self._staged[bucket, id] = path
+            self._staged[bucket, id] = copy
+            self._copies.append(copy)
         if earlier is not None:
-            with suppress(OSError):  # where an open file cannot be removed, it goes with the folder
-                earlier.unlink()
+            earlier.remove()
         return file
 
     def _close_readers(self, readers: list[BinaryIO | weakref.ref[io.BytesIO]]) -> None:
@@ -221,9 +217,13 @@ class RequestFiles:
             raise failure
 
     def _remove_local_copies(self) -> None:
-        folder, self._folder, self._staged = self._folder, None, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        copies, self._copies, self._staged = self._copies, None, None
+        if self._own_staging:
+            if self._staging is not None:
+                self._staging.close()
+            return
+        for copy in copies or ():
+            copy.remove()
 
     def _ended_error(self, function: str) -> RequestEndedError:
         request = "startup" if self._request is None else f"request {self._request}"

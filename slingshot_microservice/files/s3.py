@@ -1,14 +1,12 @@
-"""Object storage behind the S3 API. The only module that imports boto3."""
+"""Object storage behind the S3 API, through boto3. The only module that imports it."""
 
 from __future__ import annotations
 
 import io
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import boto3.session
@@ -26,10 +24,12 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from ..errors import ObjectNotFoundError, StorageError, StorageUnavailableError
+from ..errors import StorageError, StorageUnavailableError
+from .local import small_or_path, temporary_file_of
+from .s3_errors import NO_LENGTH, TOO_MANY_REQUESTS, Attempt, Complaints
+from .store import Content
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 __all__ = ["S3Store"]
@@ -51,9 +51,6 @@ _ISOLATION = {
 
 _CLIENT_ERRORS = (BotoCoreError, ClientError, Boto3Error, ResponseParserError, HTTPError)
 _TRANSPORT_ERRORS = (BotoConnectionError, HTTPClientError, IncompleteReadError, HTTPError)
-_KEY_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-_TOO_MANY_REQUESTS = 429
-_BUSY = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
 
 
 class S3Store:
@@ -69,9 +66,12 @@ class S3Store:
         memory_limit: Bytes up to which an object that is read stays in memory, and a file is
             uploaded as one put. A larger object is read into a temporary file, a larger file
             uploaded in parts.
-        pool_size: Connections that are kept; each thread that uploads in parts uses up to four.
+        pool_size: Connections that are kept open. A request uses up to four at a time, one an
+            upload, and four for each file that it uploads in parts.
         read_timeout: Seconds of silence after which one of three attempts is given up.
     """
+
+    uploads_at_once = 4
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class S3Store:
         self._memory_limit = memory_limit
         self._pool_size = pool_size
         self._read_timeout = read_timeout
+        self._complaints = Complaints(endpoint, self._keys)
         self._client: S3Client | None = None
         self._lock = threading.Lock()
 
@@ -107,32 +108,33 @@ class S3Store:
             StorageUnavailableError: The store cannot be reached, is failing, or broke off.
             StorageError: The store refused, or there is no room for a temporary file.
         """
-        with self._translated("read", bucket, id):
+        with self._translated(Attempt("read", bucket, id)) as attempt:
             answer = self._connected().get_object(Bucket=bucket, Key=str(id))
             length: int | None = answer.get("ContentLength")
-            small = length is not None and length <= self._memory_limit
             with closing(answer["Body"]) as body:
                 if length is None and not _is_chunked(answer["ResponseMetadata"]["HTTPHeaders"]):
-                    reason = "its answer has no length, so that a part could pass for the whole"
-                    raise self._failed(StorageUnavailableError, "read", bucket, id, reason)
+                    raise self._complaints.failed(attempt, StorageUnavailableError, NO_LENGTH)
                 # Where the end is known, botocore raises when the body ends before it.
-                return _in_memory(body) if small else _on_disk(body)
+                if length is not None and length <= self._memory_limit:
+                    return io.BytesIO(body.read())
+                return temporary_file_of(body.iter_chunks(_CHUNK_BYTES))
 
-    def upload(self, bucket: str, id: int, path: Path) -> None:
-        """Store the file at ``path`` as object ``id`` of ``bucket``, whole or not at all.
+    def upload(self, bucket: str, id: int, content: Content) -> None:
+        """Store a content as object ``id`` of ``bucket``, whole or not at all.
 
         Raises:
             ObjectNotFoundError: There is no such bucket.
             StorageUnavailableError: The store cannot be reached, or is failing.
             StorageError: The store refused, or the file cannot be read.
         """
-        with self._translated("write", bucket, id):
+        with self._translated(Attempt("write", bucket, id)):
             client = self._connected()
-            if path.stat().st_size <= self._memory_limit:
-                with path.open("rb") as file:
-                    client.put_object(Bucket=bucket, Key=str(id), Body=file)
+            content = small_or_path(content, self._memory_limit)
+            if isinstance(content, bytes):
+                # For an open file boto3 would first ask the store whether to go on.
+                client.put_object(Bucket=bucket, Key=str(id), Body=content)
             else:
-                client.upload_file(str(path), bucket, str(id), Config=self._in_parts())
+                client.upload_file(str(content), bucket, str(id), Config=self._in_parts())
 
     def check(self, bucket: str) -> None:
         """Ask once whether the store answers at all; that it refuses is an answer.
@@ -147,10 +149,10 @@ class S3Store:
             client.head_bucket(Bucket=bucket)
         except ClientError as error:
             status = _status_of(error)
-            if status >= 500 or status == _TOO_MANY_REQUESTS:
-                raise self._silent(bucket, f"HTTP {status}") from None
+            if status >= 500 or status == TOO_MANY_REQUESTS:
+                raise self._complaints.silent(bucket, f"HTTP {status}") from None
         except _CLIENT_ERRORS as error:
-            raise self._silent(bucket, _one_line(error)) from None
+            raise self._complaints.silent(bucket, str(error)) from None
         finally:
             client.close()
 
@@ -170,6 +172,9 @@ class S3Store:
         )
 
     def _connected(self) -> S3Client:
+        client = self._client
+        if client is not None:
+            return client
         # A client may be shared between threads, but making two at once may not.
         with self._lock:
             if self._client is None:
@@ -205,51 +210,26 @@ class S3Store:
         )
 
     @contextmanager
-    def _translated(self, verb: str, bucket: str, id: int) -> Iterator[None]:
+    def _translated(self, attempt: Attempt) -> Iterator[Attempt]:
         # Never `from error`: botocore's messages may quote the access key, and so would the
         # traceback of a cause.
         try:
-            yield
+            yield attempt
         except ClientError as error:
-            raise self._answered(error, verb, bucket, id) from None
+            raise self._answered(attempt, error) from None
         except _CLIENT_ERRORS as error:
             if isinstance(answer := error.__context__, ClientError):  # as upload_file wraps it
-                raise self._answered(answer, verb, bucket, id) from None
+                raise self._answered(attempt, answer) from None
             away = isinstance(error, _TRANSPORT_ERRORS)
             kind = StorageUnavailableError if away else StorageError
-            raise self._failed(kind, verb, bucket, id, _one_line(error)) from None
+            raise self._complaints.failed(attempt, kind, str(error)) from None
         except (OSError, ValueError) as error:  # ValueError: botocore's, for a useless endpoint
-            raise self._failed(StorageError, verb, bucket, id, _one_line(error)) from None
+            raise self._complaints.failed(attempt, StorageError, str(error)) from None
 
-    def _answered(self, error: ClientError, verb: str, bucket: str, id: int) -> StorageError:
+    def _answered(self, attempt: Attempt, error: ClientError) -> StorageError:
         answer = error.response.get("Error", {})
-        code = str(answer.get("Code", ""))
-        status = _status_of(error)
-        if code == "NoSuchBucket":
-            message = f"there is no bucket {bucket!r} at {self._endpoint} (for object {id})"
-            return ObjectNotFoundError(f"{message}; create it", bucket=bucket, id=id)
-        if code == "NoSuchKey" or (status == 404 and verb == "read"):
-            message = f"bucket {bucket!r} has no object {id} at {self._endpoint}"
-            return ObjectNotFoundError(message, bucket=bucket, id=id)
-        if code in _KEY_REFUSED or status in (401, 403):
-            return self._failed(StorageError, verb, bucket, id, _refused(code))
-        kind = StorageUnavailableError if status >= 500 or code in _BUSY else StorageError
-        return self._failed(kind, verb, bucket, id, f"{code} {answer.get('Message', '')}".strip())
-
-    def _failed(
-        self, kind: type[StorageError], verb: str, bucket: str, id: int, reason: str
-    ) -> StorageError:
-        what = f"object {id} of bucket {bucket!r} at {self._endpoint}"
-        return kind(f"cannot {verb} {what}: {self._without_keys(reason)}", bucket=bucket, id=id)
-
-    def _silent(self, bucket: str, reason: str) -> StorageUnavailableError:
-        message = f"{self._endpoint} does not answer: {self._without_keys(reason)}"
-        return StorageUnavailableError(message, bucket=bucket)
-
-    def _without_keys(self, text: str) -> str:
-        for key in self._keys:
-            text = text.replace(key, "***") if key else text
-        return text
+        code, text = str(answer.get("Code", "")), str(answer.get("Message", ""))
+        return self._complaints.answered(attempt, _status_of(error), code, text)
 
 
 def _status_of(error: ClientError) -> int:
@@ -258,31 +238,3 @@ def _status_of(error: ClientError) -> int:
 
 def _is_chunked(headers: Mapping[str, str]) -> bool:
     return "chunked" in headers.get("transfer-encoding", "").lower()
-
-
-def _in_memory(body: StreamingBody) -> BinaryIO:
-    return io.BytesIO(body.read())
-
-
-def _on_disk(body: StreamingBody) -> BinaryIO:
-    file = tempfile.TemporaryFile(prefix="slingshot-")  # noqa: SIM115 - the caller closes it
-    try:
-        while chunk := body.read(_CHUNK_BYTES):
-            file.write(chunk)
-        file.flush()
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _refused(code: str) -> str:
-    return (
-        f"the store refused the access key ({code}); see that the configured keys are right and "
-        f"may use the bucket, and that this machine's clock is"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

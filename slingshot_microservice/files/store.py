@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
-__all__ = ["ObjectStore"]
+__all__ = ["Content", "ObjectStore"]
+
+Content: TypeAlias = Path | bytes
+"""What is uploaded: the path of a file; or bytes, if there are few."""
 
 
 class ObjectStore(Protocol):
-    """Objects named by an id, in buckets. Safe to use from several threads."""
+    """Objects named by an id, in buckets. Safe to use from several threads.
+
+    Attributes:
+        uploads_at_once: How many files of one request it gains anything to upload side by side.
+    """
+
+    uploads_at_once: int
 
     def read(self, bucket: str, id: int) -> BinaryIO:
         """Open object ``id`` of ``bucket``.
@@ -25,8 +34,8 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def upload(self, bucket: str, id: int, path: Path) -> None:
-        """Store the file at ``path`` as object ``id`` of ``bucket``, whole or not at all.
+    def upload(self, bucket: str, id: int, content: Content) -> None:
+        """Store a content as object ``id`` of ``bucket``, whole or not at all.
 
         Raises:
             StorageUnavailableError: The store cannot be reached, or broke off.

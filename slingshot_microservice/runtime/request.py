@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..broker.protocol import Broker
 from ..errors import OutputError
-from ..files import ObjectStore, RequestFiles
+from ..files import ObjectStore, RequestFiles, StagingFolder
 from ..hotpath import InvalidOutputError, Publish, RoutingTable
 from ..typing import CaseVariable, Output, ProcessFn, StartupFn
 
@@ -102,18 +102,23 @@ class RequestRunner:
         self._resolve_bucket = resolve_bucket
         self._session = session
         self._broker = broker
+        self._staging = StagingFolder()
 
     def run(self, epoch: int, tag: int, request: int) -> None:
         """Take one delivery through all steps; `_steps` says what it raises."""
-        files = RequestFiles(request, self._store, self._resolve_bucket)
+        files = RequestFiles(request, self._store, self._resolve_bucket, self._staging)
         publishes = self._steps(files, self._process, request)
         # 5. ids are published; 6. the last confirm acknowledges the message
         self._broker.finish(epoch, tag, request, publishes)
 
     def run_startup(self, startup: StartupFn) -> None:
         """Take ``startup`` through the same steps; its outputs are safe when this returns."""
-        files = RequestFiles(None, self._store, self._resolve_bucket)
+        files = RequestFiles(None, self._store, self._resolve_bucket, self._staging)
         self._broker.send(self._steps(files, startup))
+
+    def close(self) -> None:
+        """Remove what was kept for the next request: the folder of local copies."""
+        self._staging.close()
 
     def _steps(
         self,

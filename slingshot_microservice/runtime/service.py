@@ -192,6 +192,8 @@ class Service:
         return all([w.join(max(0.0, deadline - time.monotonic())) for w in self._workers])
 
     def _let_go(self) -> None:
+        for runner in self._runners:
+            runner.close()
         for session in self._sessions:
             session.close()
         self._around.database.close()

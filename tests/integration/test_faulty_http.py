@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 from servers.faulty_http import FAULTS, FaultyHttp
 from servers.s3 import S3Server
+from stores import StoreClass
 
 from slingshot_microservice.errors import StorageUnavailableError
-from slingshot_microservice.files.s3 import S3Store
+from slingshot_microservice.files import ObjectStore
 
 
 @contextmanager
-def behind(server: S3Server, *faults: str, share: float) -> Iterator[tuple[FaultyHttp, S3Store]]:
+def behind(
+    store_class: StoreClass, server: S3Server, *faults: str, share: float
+) -> Iterator[tuple[FaultyHttp, ObjectStore]]:
     with FaultyHttp(server.port, share=share, faults=faults, hang_seconds=5) as proxy:
-        store = S3Store(
+        store = store_class(
             proxy.endpoint,
             server.access_key,
             server.secret_key,
@@ -39,10 +42,10 @@ def bucket(rclone_s3: S3Server) -> str:
 
 
 def test_passes_on_what_is_asked_and_answered(
-    rclone_s3: S3Server, bucket: str, tmp_path: Path
+    store_class: StoreClass, rclone_s3: S3Server, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"content" * 1000)
-    with behind(rclone_s3, *FAULTS, share=0) as (proxy, store):
+    with behind(store_class, rclone_s3, *FAULTS, share=0) as (proxy, store):
         store.upload(bucket, 1, tmp_path / "file")
         with store.read(bucket, 1) as file:
             assert file.read() == b"content" * 1000
@@ -53,11 +56,11 @@ def test_passes_on_what_is_asked_and_answered(
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_a_call_meets_is_an_error_and_never_a_part(
-    rclone_s3: S3Server, bucket: str, tmp_path: Path, fault: str
+    store_class: StoreClass, rclone_s3: S3Server, bucket: str, tmp_path: Path, fault: str
 ) -> None:
     rclone_s3.put(bucket, 1, b"content")
     (tmp_path / "file").write_bytes(b"content")
-    with behind(rclone_s3, fault, share=1) as (proxy, store):
+    with behind(store_class, rclone_s3, fault, share=1) as (proxy, store):
         with pytest.raises(StorageUnavailableError):
             store.read(bucket, 1)
         with pytest.raises(StorageUnavailableError):
@@ -66,10 +69,10 @@ def test_what_a_call_meets_is_an_error_and_never_a_part(
 
 
 def test_most_calls_that_fail_are_tried_again_by_the_client(
-    rclone_s3: S3Server, bucket: str
+    store_class: StoreClass, rclone_s3: S3Server, bucket: str
 ) -> None:
     rclone_s3.put(bucket, 1, b"content")
-    with behind(rclone_s3, "500", "503", "reset", share=0.1) as (proxy, store):
+    with behind(store_class, rclone_s3, "500", "503", "reset", share=0.1) as (proxy, store):
         for _ in range(60):
             with store.read(bucket, 1) as file:
                 assert file.read() == b"content"

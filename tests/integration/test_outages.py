@@ -60,11 +60,14 @@ class Case:
         connection.execute(text("INSERT INTO rows VALUES (:id)"), {"id": request})
 
     @contextmanager
-    def running(self, process: Callable[..., Any] | None = None) -> Iterator[Microservice]:
+    def running(
+        self, process: Callable[..., Any] | None = None, **options: Any
+    ) -> Iterator[Microservice]:
         """Run the service on its ids, of which half are done when the block begins."""
         self.world.rabbitmq.publish(self.inbound, [b"%d" % id for id in range(COUNT)])
+        options = OPTIONS | options
         with running(
-            Microservice("svc", self.world.sys_map.url, process or self.work, **OPTIONS)
+            Microservice("svc", self.world.sys_map.url, process or self.work, **options)
         ) as it:
             assert self.half_way.wait(30)
             yield it
@@ -151,7 +154,9 @@ def test_a_login_that_is_refused_meanwhile_costs_no_run(case: Case) -> None:
     assert "is not permitted to log in" in case.log.text
 
 
-def test_the_object_store_goes_away_and_comes_back(case: Case) -> None:
+@pytest.mark.parametrize("client", ["boto3", "obstore"])
+def test_the_object_store_goes_away_and_comes_back(case: Case, client: str) -> None:
+    case.log.set_level("INFO")
     world = case.world
     for id in range(COUNT):
         world.s3.put(world.bucket_in, id, b"object %d" % id)
@@ -160,7 +165,7 @@ def test_the_object_store_goes_away_and_comes_back(case: Case) -> None:
         yield from case.work(request, read_file, write_file, connection)
         write_file("out", request).write(read_file("in", request).read())
 
-    with case.running(process):
+    with case.running(process, object_store_client=client):
         world.s3.stop()
         try:
             case.go_on.set()
@@ -172,6 +177,7 @@ def test_the_object_store_goes_away_and_comes_back(case: Case) -> None:
     for id in range(COUNT):
         assert world.s3.get(world.bucket_out, id) == b"object %d" % id
     assert "the object store is back after" in case.log.text
+    assert f"objects are read and written through {client}" in case.log.text
 
 
 def test_the_configuration_service_goes_away_and_comes_back(case: Case) -> None:

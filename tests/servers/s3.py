@@ -65,6 +65,12 @@ class S3Server(ABC):
         """Whether the server has been started and has not ended."""
         return self._process is not None and self._process.running
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server, and return when it answers.
 
@@ -146,16 +152,19 @@ class RcloneServer(S3Server):
         )
         super().__init__()
 
-    def _command(self) -> Sequence[str | Path]:
-        data = self._folder / "data"
-        data.mkdir(exist_ok=True)
+    def command(self, port: int, data: str | Path) -> list[str | Path]:
+        """Return the command that serves a place, a folder of which is a bucket, on a port."""
         keys = f"{self.access_key},{self.secret_key}"
-        address = f"{LOOPBACK}:{self.port}"
         configuration = self._folder / "none.conf"
         return [
             *(self._program, "serve", "s3", "--config", configuration),
-            *("--auth-key", keys, "--addr", address, data),
+            *("--auth-key", keys, "--addr", f"{LOOPBACK}:{port}", data),
         ]
+
+    def _command(self) -> Sequence[str | Path]:
+        data = self._folder / "data"
+        data.mkdir(exist_ok=True)
+        return self.command(self.port, data)
 
 
 class MotoServer(S3Server):

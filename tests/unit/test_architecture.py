@@ -65,6 +65,7 @@ IMPORTERS = {
     "botocore": {"files/s3.py"},
     "sqlalchemy": {f"database/{name}.py" for name in ("database", "engines", "errors", "session")},
     "psycopg2": {f"database/{name}.py" for name in ("engines", "errors", "session")},
+    "obstore": {"files/s3_obstore.py"},
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from slingshot_microservice import Options
 from slingshot_microservice.errors import OptionError, UsageError
-from slingshot_microservice.options import OptionArguments
+from slingshot_microservice.options import ObjectStoreClient, OptionArguments
 
 NAMES = [field.name for field in dataclasses.fields(Options)]
 WHOLE = [
@@ -30,6 +30,7 @@ KINDS: dict[str, object] = dict.fromkeys(WHOLE, int) | {
     "prefetch": int | Literal["auto"],
     "retry_delays": Sequence[float],
     "health_host": str,
+    "object_store_client": ObjectStoreClient,
 }
 NUMBERS = [name for name in NAMES if KINDS.get(name, float) in (int, float)]
 
@@ -93,6 +94,12 @@ def test_parking_is_a_switch(text: str, value: bool) -> None:
 def test_probes_are_answered_where_the_environment_says() -> None:
     options = gather({}, {"SLINGSHOT_HEALTH_PORT": "8081", "SLINGSHOT_HEALTH_HOST": "::1"})
     assert (options.health_host, options.health_port) == ("::1", 8081)
+
+
+@pytest.mark.parametrize("client", ["auto", "boto3", "obstore"])
+def test_the_client_of_object_stores_is_one_of_these(client: str) -> None:
+    assert gather({}, {"SLINGSHOT_OBJECT_STORE_CLIENT": client}).object_store_client == client
+    assert gather({"object_store_client": client}).object_store_client == client
 
 
 def test_delays_are_a_list() -> None:
@@ -172,6 +179,8 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) ->
         ("parking", 1, "True or False"),
         ("retry_delays", 5, "a list of seconds, not empty"),
         ("retry_delays", [], "a list of seconds, not empty"),
+        ("object_store_client", "minio", "auto or boto3 or obstore"),
+        ("object_store_client", None, "auto or boto3 or obstore"),
     ],
 )
 def test_a_wrong_value_is_refused_and_named(name: str, value: object, expected: str) -> None:
@@ -210,6 +219,11 @@ def test_a_wrong_value_is_refused_and_named(name: str, value: object, expected: 
             "SLINGSHOT_RETRY_DELAYS",
             "1,0",
             "SLINGSHOT_RETRY_DELAYS, number 2, is 0.0; expected 0.001 to 86,400.0",
+        ),
+        (
+            "SLINGSHOT_OBJECT_STORE_CLIENT",
+            "Boto3",
+            "SLINGSHOT_OBJECT_STORE_CLIENT is 'Boto3'; expected auto or boto3 or obstore",
         ),
         ("SLINGSHOT_DRAIN_TIMEOUT", "soon", "SLINGSHOT_DRAIN_TIMEOUT is 'soon'; expected a number"),
         (

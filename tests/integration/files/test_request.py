@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from servers.s3 import S3Server
+from stores import StoreClass
 
 from slingshot_microservice.errors import ObjectNotFoundError, StorageError
 from slingshot_microservice.files import RequestFiles
-from slingshot_microservice.files.s3 import S3Store
 
 MIB = 1024 * 1024
 
@@ -29,8 +29,10 @@ def names(s3: S3Server) -> dict[str, str]:
 
 
 @pytest.fixture
-def make(s3: S3Server, names: dict[str, str]) -> Iterator[Callable[[int], RequestFiles]]:
-    store = S3Store(s3.endpoint, s3.access_key, s3.secret_key, memory_limit=8 * MIB)
+def make(
+    s3: S3Server, store_class: StoreClass, names: dict[str, str]
+) -> Iterator[Callable[[int], RequestFiles]]:
+    store = store_class(s3.endpoint, s3.access_key, s3.secret_key, memory_limit=8 * MIB)
     yield lambda request: RequestFiles(request, store, names.__getitem__)
     store.close()
 
@@ -87,16 +89,32 @@ def test_a_request_that_failed_stores_nothing(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_bucket_that_is_missing_stops_the_upload(
-    s3: S3Server, names: dict[str, str], make: Callable[[int], RequestFiles]
+def test_a_bucket_that_is_missing_fails_the_upload(
+    s3: S3Server, names: dict[str, str], make: Callable[[int], RequestFiles], temporary: Path
 ) -> None:
     names["lost"] = "no-such-bucket"
     files = make(1)
     for key in ("out", "lost"):
         files.write_file(key, 43).write(key)
-    files.write_file("out", 44)
     files.close()
     with pytest.raises(StorageError, match="no-such-bucket"):
         files.upload()
     files.discard()
-    assert s3.keys(names["out"]) == ["43"]
+    assert s3.keys(names["out"]) == ["43"], "what had begun was not waited for"
+    assert list(temporary.iterdir()) == []
+
+
+def test_many_files_of_a_request_arrive(
+    s3: S3Server, names: dict[str, str], make: Callable[[int], RequestFiles], temporary: Path
+) -> None:
+    files = make(1)
+    for id in range(20):
+        files.write_file("out", id).write(f"earlier {id}")
+    for id in range(20):
+        files.write_file("also-out", id).write(f"later {id}")
+    files.close()
+    files.upload()
+    assert list(temporary.iterdir()) == []
+    assert {key: s3.get(names["out"], key) for key in s3.keys(names["out"])} == {
+        str(id): b"later %d" % id for id in range(20)
+    }

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from servers.ports import LOOPBACK, free_port
 from servers.s3 import S3Server
+from stores import StoreClass
 
 from slingshot_microservice.errors import (
     ObjectNotFoundError,
@@ -19,7 +20,6 @@ from slingshot_microservice.errors import (
     StorageUnavailableError,
 )
 from slingshot_microservice.files import ObjectStore
-from slingshot_microservice.files.s3 import S3Store
 
 MIB = 1024 * 1024
 LIMIT = 1 * MIB
@@ -27,9 +27,13 @@ LIMIT = 1 * MIB
 
 @contextmanager
 def store_of(
-    server: S3Server, *, access_key: str | None = None, secret_key: str | None = None
-) -> Iterator[S3Store]:
-    store = S3Store(
+    store_class: StoreClass,
+    server: S3Server,
+    *,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+) -> Iterator[ObjectStore]:
+    store = store_class(
         server.endpoint,
         access_key or server.access_key,
         secret_key or server.secret_key,
@@ -42,8 +46,8 @@ def store_of(
 
 
 @pytest.fixture
-def store(s3: S3Server) -> Iterator[S3Store]:
-    with store_of(s3) as store:
+def store(store_class: StoreClass, s3: S3Server) -> Iterator[ObjectStore]:
+    with store_of(store_class, s3) as store:
         yield store
 
 
@@ -60,13 +64,8 @@ def file_of(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def test_is_an_object_store(store: S3Store) -> None:
-    kept: ObjectStore = store
-    kept.close()
-
-
 @pytest.mark.parametrize("size", [0, 1, LIMIT, LIMIT + 1])
-def test_reads_what_is_there(s3: S3Server, store: S3Store, bucket: str, size: int) -> None:
+def test_reads_what_is_there(s3: S3Server, store: ObjectStore, bucket: str, size: int) -> None:
     data = os.urandom(size)
     s3.put(bucket, 2**64 - 1, data)
     with store.read(bucket, 2**64 - 1) as file:
@@ -77,7 +76,7 @@ def test_reads_what_is_there(s3: S3Server, store: S3Store, bucket: str, size: in
 
 
 def test_a_large_object_goes_through_a_file_and_not_through_memory(
-    s3: S3Server, store: S3Store, bucket: str
+    s3: S3Server, store: ObjectStore, bucket: str
 ) -> None:
     data = os.urandom(20 * MIB)
     s3.put(bucket, 1, data)
@@ -96,7 +95,7 @@ def test_a_large_object_goes_through_a_file_and_not_through_memory(
 
 @pytest.mark.parametrize("size", [0, 5, LIMIT])
 def test_a_small_file_is_one_put(
-    s3: S3Server, store: S3Store, bucket: str, tmp_path: Path, size: int
+    s3: S3Server, store: ObjectStore, bucket: str, tmp_path: Path, size: int
 ) -> None:
     data = os.urandom(size)
     store.upload(bucket, 7, file_of(tmp_path, data))
@@ -105,28 +104,31 @@ def test_a_small_file_is_one_put(
 
 
 def test_a_large_file_arrives_whole(
-    s3: S3Server, store: S3Store, bucket: str, tmp_path: Path
+    s3: S3Server, store: ObjectStore, bucket: str, tmp_path: Path
 ) -> None:
     data = os.urandom(20 * MIB)
     store.upload(bucket, 7, file_of(tmp_path, data))
     assert s3.get(bucket, 7) == data
 
 
-def test_a_large_file_is_uploaded_in_parts(moto_s3: S3Server, tmp_path: Path) -> None:
-    moto_s3.create_bucket("in-parts")
-    with store_of(moto_s3) as store:
-        store.upload("in-parts", 7, file_of(tmp_path, b"x" * 20 * MIB))
-    etag = moto_s3.client().head_object(Bucket="in-parts", Key="7")["ETag"]
+def test_a_large_file_is_uploaded_in_parts(
+    moto_s3: S3Server, store_class: StoreClass, tmp_path: Path
+) -> None:
+    bucket = f"in-parts-{uuid.uuid4().hex[:12]}"
+    moto_s3.create_bucket(bucket)
+    with store_of(store_class, moto_s3) as store:
+        store.upload(bucket, 7, file_of(tmp_path, b"x" * 20 * MIB))
+    etag = moto_s3.client().head_object(Bucket=bucket, Key="7")["ETag"]
     assert etag.endswith('-3"')  # rclone's ETags do not tell
 
 
-def test_replaces_an_object(s3: S3Server, store: S3Store, bucket: str, tmp_path: Path) -> None:
+def test_replaces_an_object(s3: S3Server, store: ObjectStore, bucket: str, tmp_path: Path) -> None:
     s3.put(bucket, 7, b"before")
     store.upload(bucket, 7, file_of(tmp_path, b"after"))
     assert s3.get(bucket, 7) == b"after"
 
 
-def test_a_missing_object_is_named(s3: S3Server, store: S3Store, bucket: str) -> None:
+def test_a_missing_object_is_named(s3: S3Server, store: ObjectStore, bucket: str) -> None:
     with pytest.raises(ObjectNotFoundError) as caught:
         store.read(bucket, 42)
     assert str(caught.value) == f"bucket '{bucket}' has no object 42 at {s3.endpoint}"
@@ -134,7 +136,9 @@ def test_a_missing_object_is_named(s3: S3Server, store: S3Store, bucket: str) ->
 
 
 @pytest.mark.parametrize("size", [1, LIMIT + 1])
-def test_a_missing_bucket_is_named(s3: S3Server, store: S3Store, tmp_path: Path, size: int) -> None:
+def test_a_missing_bucket_is_named(
+    s3: S3Server, store: ObjectStore, tmp_path: Path, size: int
+) -> None:
     with pytest.raises(ObjectNotFoundError, match=f"no bucket 'nowhere' at {s3.endpoint}"):
         store.read("nowhere", 42)
     with pytest.raises(ObjectNotFoundError, match=f"no bucket 'nowhere' at {s3.endpoint}"):
@@ -143,11 +147,11 @@ def test_a_missing_bucket_is_named(s3: S3Server, store: S3Store, tmp_path: Path,
 
 @pytest.mark.parametrize("size", [1, LIMIT + 1])
 def test_a_refused_key_is_said_and_not_shown(
-    rclone_s3: S3Server, tmp_path: Path, size: int
+    rclone_s3: S3Server, store_class: StoreClass, tmp_path: Path, size: int
 ) -> None:
     wrong = {"access_key": "someone-else", "secret_key": "wrong-secret"}
     for name, value in wrong.items():
-        with store_of(rclone_s3, **{name: value}) as store:
+        with store_of(store_class, rclone_s3, **{name: value}) as store:
             with pytest.raises(StorageError, match="refused the access key") as reading:
                 store.read("texts", 42)
             with pytest.raises(StorageError, match="refused the access key") as writing:
@@ -157,7 +161,11 @@ def test_a_refused_key_is_said_and_not_shown(
 
 
 def test_settings_of_the_environment_do_not_leak_in(
-    s3: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server,
+    store_class: StoreClass,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "config").write_text("[default]\nendpoint_url = http://127.0.0.1:1\nbroken")
     for name, value in {
@@ -174,17 +182,29 @@ def test_settings_of_the_environment_do_not_leak_in(
         "AWS_USE_FIPS_ENDPOINT": "true",
         "AWS_MAX_ATTEMPTS": "100",
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_supported",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+        "AWS_S3_EXPRESS": "true",
+        "AWS_SKIP_SIGNATURE": "true",
+        "AWS_UNSIGNED_PAYLOAD": "true",
+        "AWS_REQUEST_PAYER": "true",
+        "AWS_CONDITIONAL_PUT": "nonsense",
+        "AWS_COPY_IF_NOT_EXISTS": "nonsense",
+        "AWS_DISABLE_TAGGING": "nonsense",
+        "AWS_PROXY_URL": "http://127.0.0.1:1",
+        "AWS_TIMEOUT": "1ns",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "no-such-file"),
+        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/other",
     }.items():
         monkeypatch.setenv(name, value)
-    with store_of(s3) as store:
+    with store_of(store_class, s3) as store:
         store.upload(bucket, 7, file_of(tmp_path, b"content"))
         with store.read(bucket, 7) as file:
             assert file.read() == b"content"
 
 
-def test_a_store_that_is_away_is_named(tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_named(store_class: StoreClass, tmp_path: Path) -> None:
     endpoint = f"http://{LOOPBACK}:{free_port()}"
-    store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+    store = store_class(endpoint, "access", "secret", memory_limit=LIMIT)
     with pytest.raises(StorageUnavailableError, match=endpoint):
         store.read("texts", 42)
     with pytest.raises(StorageUnavailableError, match=endpoint):
@@ -192,20 +212,23 @@ def test_a_store_that_is_away_is_named(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_that_comes_back_is_used_again(rclone_s3: S3Server) -> None:
-    rclone_s3.create_bucket("back-again")
-    rclone_s3.put("back-again", 1, b"content")
-    with store_of(rclone_s3) as store:
+def test_a_store_that_comes_back_is_used_again(
+    rclone_s3: S3Server, store_class: StoreClass
+) -> None:
+    bucket = f"back-again-{uuid.uuid4().hex[:12]}"
+    rclone_s3.create_bucket(bucket)
+    rclone_s3.put(bucket, 1, b"content")
+    with store_of(store_class, rclone_s3) as store:
         rclone_s3.stop()
         try:
             with pytest.raises(StorageUnavailableError):
-                store.read("back-again", 1)
+                store.read(bucket, 1)
         finally:
             rclone_s3.start()
-        with store.read("back-again", 1) as file:
+        with store.read(bucket, 1) as file:
             assert file.read() == b"content"
 
 
-def test_a_check_is_content_with_a_store_that_works(store: S3Store, bucket: str) -> None:
+def test_a_check_is_content_with_a_store_that_works(store: ObjectStore, bucket: str) -> None:
     store.check(bucket)
     store.check("no-such-bucket")

@@ -13,10 +13,11 @@ from typing import ClassVar
 
 import pytest
 from servers.ports import LOOPBACK, free_port
+from stores import StoreClass
 
 from slingshot_microservice.errors import StorageError, StorageUnavailableError
+from slingshot_microservice.files import ObjectStore
 from slingshot_microservice.files import s3 as s3_module
-from slingshot_microservice.files.s3 import S3Store
 
 MIB = 1024 * 1024
 LIMIT = 1 * MIB
@@ -64,9 +65,11 @@ class Script:
 
 
 @contextmanager
-def scripted(answer: bytes, *, reset: bool = False) -> Iterator[tuple[Script, S3Store]]:
+def scripted(
+    store_class: StoreClass, answer: bytes, *, reset: bool = False
+) -> Iterator[tuple[Script, ObjectStore]]:
     with Script(answer, reset=reset) as script:
-        store = S3Store(script.endpoint, "access", "secret", memory_limit=LIMIT)
+        store = store_class(script.endpoint, "access", "secret", memory_limit=LIMIT)
         try:
             yield script, store
         finally:
@@ -75,11 +78,13 @@ def scripted(answer: bytes, *, reset: bool = False) -> Iterator[tuple[Script, S3
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("announced", [100, 2 * LIMIT])
-def test_half_an_object_is_never_taken_for_a_whole(announced: int, reset: bool) -> None:
+def test_half_an_object_is_never_taken_for_a_whole(
+    store_class: StoreClass, announced: int, reset: bool
+) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n\r\n".encode()
     half = head + b"x" * (announced // 2)
     with (
-        scripted(half, reset=reset) as (script, store),
+        scripted(store_class, half, reset=reset) as (script, store),
         pytest.raises(StorageUnavailableError, match=script.endpoint),
     ):
         store.read("texts", 42)
@@ -88,29 +93,58 @@ def test_half_an_object_is_never_taken_for_a_whole(announced: int, reset: bool) 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
 
-def test_an_object_of_unannounced_length_is_read_whole() -> None:
-    with scripted(CHUNKED + b"0\r\n\r\n") as (_, store), store.read("texts", 42) as file:
+def test_an_object_of_unannounced_length_is_read_whole(store_class: StoreClass) -> None:
+    with (
+        scripted(store_class, CHUNKED + b"0\r\n\r\n") as (_, store),
+        store.read("texts", 42) as file,
+    ):
         assert file.read() == b"hello"
 
 
-def test_an_object_of_unannounced_length_is_not_cut_off() -> None:
-    with scripted(CHUNKED) as (_, store), pytest.raises(StorageUnavailableError):
+def test_an_object_of_unannounced_length_is_not_cut_off(store_class: StoreClass) -> None:
+    with scripted(store_class, CHUNKED) as (_, store), pytest.raises(StorageUnavailableError):
         store.read("texts", 42)
 
 
-def test_an_object_without_a_known_end_is_refused() -> None:
+def test_an_object_without_a_known_end_is_refused(store_class: StoreClass) -> None:
     answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"
     with (
-        scripted(answer) as (script, store),
+        scripted(store_class, answer) as (script, store),
         pytest.raises(StorageUnavailableError, match=f"{script.endpoint}: its answer has no leng"),
     ):
         store.read("texts", 42)
 
 
-def test_a_silence_is_bounded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_failing_store_is_asked_three_times(
+    store_class: StoreClass, tmp_path: Path, status: int
+) -> None:
+    # Otherwise an attempt may go to a connection on which nobody listens any more.
+    head = "Content-Length: 0\r\nConnection: close"
+    answer = f"HTTP/1.1 {status} Whatever\r\n{head}\r\n\r\n".encode()
+    with scripted(store_class, answer) as (script, store):
+        with pytest.raises(StorageUnavailableError, match=str(status)):
+            store.read("texts", 42)
+        assert len(script.requests) == 3
+        with pytest.raises(StorageUnavailableError, match=str(status)):
+            store.upload("texts", 42, file_of(tmp_path, b"content"))
+        assert len(script.requests) == 6
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_refusal_is_not_asked_for_again(store_class: StoreClass, status: int) -> None:
+    answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
+    with scripted(store_class, answer) as (script, store):
+        with pytest.raises(StorageError) as caught:
+            store.read("texts", 42)
+        assert not isinstance(caught.value, StorageUnavailableError)
+    assert len(script.requests) == 1
+
+
+def test_a_silence_is_bounded(store_class: StoreClass, tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as silent:
         endpoint = f"http://{LOOPBACK}:{silent.getsockname()[1]}"
-        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT, read_timeout=0.05)
+        store = store_class(endpoint, "access", "secret", memory_limit=LIMIT, read_timeout=0.05)
         with pytest.raises(StorageUnavailableError, match="Read timeout"):
             store.read("texts", 42)
         with pytest.raises(StorageUnavailableError, match="Read timeout"):
@@ -118,7 +152,7 @@ def test_a_silence_is_bounded(tmp_path: Path) -> None:
         store.close()
 
 
-def test_a_silence_in_the_middle_is_bounded() -> None:
+def test_a_silence_in_the_middle_is_bounded(store_class: StoreClass) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -132,7 +166,7 @@ def test_a_silence_in_the_middle_is_bounded() -> None:
 
     go_on = threading.Event()
     with serving(Handler) as endpoint:
-        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT, read_timeout=0.05)
+        store = store_class(endpoint, "access", "secret", memory_limit=LIMIT, read_timeout=0.05)
         with pytest.raises(StorageUnavailableError, match="cannot read object 42"):
             store.read("texts", 42)
         go_on.set()
@@ -140,17 +174,17 @@ def test_a_silence_in_the_middle_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404])
-def test_a_check_takes_any_answer_for_a_sign_of_life(status: int) -> None:
+def test_a_check_takes_any_answer_for_a_sign_of_life(store_class: StoreClass, status: int) -> None:
     answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
-    with scripted(answer) as (script, store):
+    with scripted(store_class, answer) as (script, store):
         store.check("texts")
     assert script.requests[0].startswith("head /texts ")
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_check_asks_a_failing_store_only_once(status: int) -> None:
+def test_a_check_asks_a_failing_store_only_once(store_class: StoreClass, status: int) -> None:
     answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()
-    with scripted(answer) as (script, store):
+    with scripted(store_class, answer) as (script, store):
         with pytest.raises(StorageUnavailableError, match=f"does not answer: HTTP {status}") as it:
             store.check("texts")
         assert (it.value.bucket, it.value.id) == ("texts", None)
@@ -158,22 +192,24 @@ def test_a_check_asks_a_failing_store_only_once(status: int) -> None:
 
 
 def test_a_check_notices_a_store_that_is_away_and_one_that_is_silent(
-    monkeypatch: pytest.MonkeyPatch,
+    store_class: StoreClass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_module, "_CHECK_TIMEOUT_SECONDS", 0.05)
     with socket.create_server((LOOPBACK, 0)) as silent:
         for port in (silent.getsockname()[1], free_port()):
             endpoint = f"http://{LOOPBACK}:{port}"
-            store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+            store = store_class(endpoint, "access", "secret", memory_limit=LIMIT)
             with pytest.raises(StorageUnavailableError, match=f"^{endpoint} does not answer"):
                 store.check("texts")
 
 
-def test_requests_are_what_every_s3_server_understands(tmp_path: Path) -> None:
+def test_requests_are_what_every_s3_server_understands(
+    store_class: StoreClass, tmp_path: Path
+) -> None:
     with Script(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as script:
         # A name, because for an address boto3 takes the path style by itself.
         endpoint = script.endpoint.replace(LOOPBACK, "localhost")
-        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+        store = store_class(endpoint, "access", "secret", memory_limit=LIMIT)
         store.upload("texts", 42, file_of(tmp_path, b""))
         store.close()
     [request] = script.requests
@@ -181,6 +217,21 @@ def test_requests_are_what_every_s3_server_understands(tmp_path: Path) -> None:
     assert "/garage/s3/aws4_request" in request
     assert "checksum" not in request
     assert "chunked" not in request
+
+
+def test_requests_hold_nothing_of_the_environment(
+    store_class: StoreClass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "USER_AGENT"):
+        monkeypatch.setenv(f"AWS_{name}", "of-the-environment")
+    for name in ("UNSIGNED_PAYLOAD", "REQUEST_PAYER"):
+        monkeypatch.setenv(f"AWS_{name}", "true")
+    with scripted(store_class, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (script, store):
+        store.upload("texts", 42, file_of(tmp_path, b"content"))
+    [request] = script.requests
+    assert "credential=access/" in request
+    for unwanted in ("of-the-environment", "security-token", "unsigned", "payer"):
+        assert unwanted not in request
 
 
 @contextmanager
@@ -232,14 +283,14 @@ class HalfBrokenHandler(BaseHTTPRequestHandler):
     ("status", "kind"), [(500, StorageUnavailableError), (400, StorageError), (403, StorageError)]
 )
 def test_an_upload_that_fails_halfway_is_given_up_as_a_whole(
-    tmp_path: Path, status: int, kind: type[StorageError]
+    store_class: StoreClass, tmp_path: Path, status: int, kind: type[StorageError]
 ) -> None:
     class Handler(HalfBrokenHandler):
         seen: ClassVar[list[str]] = []
         part_status = status
 
     with serving(Handler) as endpoint:
-        store = S3Store(endpoint, "access", "secret", memory_limit=LIMIT)
+        store = store_class(endpoint, "access", "secret", memory_limit=LIMIT)
         with pytest.raises(StorageError, match="cannot write object 7") as caught:
             store.upload("texts", 7, file_of(tmp_path, b"x" * 20 * MIB))
         store.close()

@@ -44,7 +44,8 @@ from slingshot_microservice.cli import main
 try:
     main(["dev", "--help"])
 except SystemExit:
-    heavy = {"boto3", "pika", "psycopg2", "requests", "rich", "sqlalchemy"} & set(sys.modules)
+    heavy = {"boto3", "obstore", "pika", "psycopg2", "requests", "rich", "sqlalchemy"}
+    heavy &= set(sys.modules)
     sys.exit(" ".join(heavy) or 0)
 """
     ended = subprocess.run(

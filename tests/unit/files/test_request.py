@@ -24,11 +24,12 @@ from slingshot_microservice.errors import (
     StorageUnavailableError,
     UsageError,
 )
-from slingshot_microservice.files import DirectoryStore, RequestFiles
+from slingshot_microservice.files import Content, DirectoryStore, RequestFiles
 from slingshot_microservice.typing import ReadFileFn, WriteFileFn, WriteHandle
 
 BUCKETS = {"in": "texts", "out": "reports", "also-out": "reports"}
 LIMIT = 1000
+LARGE = b"x" * 100_000  # too large for a local copy in memory
 
 
 class RecordingStore(DirectoryStore):
@@ -39,11 +40,11 @@ class RecordingStore(DirectoryStore):
         self.uploads: list[tuple[str, int]] = []
         self.failing: int | None = None
 
-    def upload(self, bucket: str, id: int, path: Path) -> None:
+    def upload(self, bucket: str, id: int, content: Content) -> None:
         if id == self.failing:
             raise StorageUnavailableError("the store is away", bucket=bucket, id=id)
         self.uploads.append((bucket, id))
-        super().upload(bucket, id, path)
+        super().upload(bucket, id, content)
 
 
 @pytest.fixture
@@ -152,14 +153,14 @@ def test_the_copy_of_the_earlier_file_is_removed_at_once(
     files: RequestFiles, temporary: Path
 ) -> None:
     for _ in range(3):
-        files.write_file("out", 1)
+        files.write_file("out", 1).write(LARGE)
     [folder] = temporary.iterdir()
     assert len(list(folder.iterdir())) == 1
     files.discard()
 
 
 def test_local_copies_are_gone_after_the_upload(files: RequestFiles, temporary: Path) -> None:
-    files.write_file("out", 1)
+    files.write_file("out", 1).write(LARGE)
     [folder] = temporary.iterdir()
     assert folder.name.startswith("slingshot-")
     files.close()
@@ -171,7 +172,7 @@ def test_a_failed_upload_stops_there_and_leaves_no_copies(
     files: RequestFiles, store: RecordingStore, temporary: Path
 ) -> None:
     for id in (1, 2, 3):
-        files.write_file("out", id)
+        files.write_file("out", id).write(LARGE)
     store.failing = 2
     files.close()
     with pytest.raises(StorageUnavailableError):
@@ -186,6 +187,7 @@ def test_discard_closes_removes_and_may_be_repeated(
 ) -> None:
     (root / "texts" / "1").write_bytes(b"x" * (LIMIT + 1))
     opened = [files.read_file("in", 1), files.write_file("out", 2)]
+    opened[1].write(LARGE)
     files.discard()
     files.discard()
     files.close()
@@ -293,9 +295,37 @@ def test_a_local_file_that_cannot_be_made_is_an_error(
     files: RequestFiles, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "missing"))
-    with pytest.raises(StorageError, match="object 1 of bucket 'reports': No such file"):
-        files.write_file("out", 1)
+    for id in range(64):  # so many small ones need no file
+        files.write_file("out", id).write(b"small")
+    with pytest.raises(StorageError, match="object 64 of bucket 'reports': No such file"):
+        files.write_file("out", 64)
     files.discard()
+
+
+def test_a_local_file_that_cannot_be_made_in_the_end_is_an_error(
+    files: RequestFiles, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "missing"))
+    handle = files.write_file("out", 1)
+    handle.seek(100_000)
+    handle.write(b"far behind")  # is in the handle's buffer until it is closed
+    with pytest.raises(StorageError, match="object 1 of bucket 'reports': No such file"):
+        files.close()
+    files.discard()
+
+
+def test_of_very_many_files_most_are_on_disk(
+    files: RequestFiles, temporary: Path, root: Path
+) -> None:
+    for id in range(100):
+        with files.write_file("out", id) as file:
+            file.write(b"%d" % id)
+    [folder] = temporary.iterdir()
+    assert len(list(folder.iterdir())) == 36
+    finish(files)
+    written = {path.name: path.read_text() for path in (root / "reports").iterdir()}
+    assert written == {str(id): str(id) for id in range(100)}
+    assert list(temporary.iterdir()) == []
 
 
 def test_discard_never_raises(files: RequestFiles, root: Path, temporary: Path) -> None:
@@ -304,6 +334,7 @@ def test_discard_never_raises(files: RequestFiles, root: Path, temporary: Path) 
     assert isinstance(reader, io.BytesIO)
     view = reader.getbuffer()  # a BytesIO cannot be closed while this lives
     raw = files.write_file("out", 2).detach()
+    assert raw.fileno() > 0
     files.discard()
     view.release()
     raw.close()

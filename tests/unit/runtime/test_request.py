@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,8 @@ class Kit:
         reader = read_file("in", request)
         writer = write_file("out", request)
         writer.write(reader.read().upper())
+        assert writer.fileno() > 0  # so that there is a local copy, small as it is
+        assert local_copies() == 1
         yield request, True
         self.journal.note("midway")
         writer.write("!")
@@ -92,6 +95,18 @@ def test_the_next_request_finds_everything_as_new(kit: Kit) -> None:
     kit.journal.clear()
     kit.run()
     assert kit.journal == first
+
+
+def test_the_folder_of_local_copies_is_kept_until_the_runner_is_closed(
+    kit: Kit, tmp_path: Path
+) -> None:
+    runner = kit.runner()
+    runner.run(5, 3, 7)
+    [folder] = tmp_path.glob("slingshot-*")
+    runner.run(5, 4, 8)
+    assert list(tmp_path.glob("slingshot-*")) == [folder]
+    runner.close()
+    assert not folder.exists()
 
 
 def raise_at_once(kit: Kit) -> None:

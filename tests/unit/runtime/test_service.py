@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +117,25 @@ class Kit:
 @pytest.fixture
 def kit(journal: Journal) -> Kit:
     return Kit(journal)
+
+
+def test_a_stopped_service_leaves_no_local_copies_and_no_folder(kit: Kit, tmp_path: Path) -> None:
+    folders: list[Path] = []
+
+    def process(request: int, _read_file: Any, write_file: Any, _connection: Any) -> Any:
+        assert write_file("out", request).name
+        folders.extend(tmp_path.glob("slingshot-*"))
+        yield request, True
+
+    kit.process = process
+    kit.queues.publish("in", [b"7"])
+    service = kit.service()
+    service.open()
+    service.start()
+    assert kit.queues.wait_until_idle(BOUND)
+    service.stop()
+    assert len(folders) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_opens_starts_and_stops_in_order(kit: Kit) -> None:

@@ -1,0 +1,48 @@
+"""The S3 store on obstore: what it leaves to boto3, and that it does without otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from servers.s3 import S3Server
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from slingshot_microservice.files.s3_obstore import ObstoreStore
+store = ObstoreStore(
+    sys.argv[1], os.environ["ACCESS_KEY"], os.environ["SECRET_KEY"], memory_limit=1000
+)
+with store.read(sys.argv[2], 1) as file:
+    content = file.read()
+store.upload(sys.argv[2], 2, content)
+Path(sys.argv[3]).write_bytes(content * int(sys.argv[4]))
+store.upload(sys.argv[2], 3, Path(sys.argv[3]))
+store.close()
+print("boto3" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("times", "loaded"), [(1, "False"), (1000, "True")])
+def test_boto3_is_loaded_for_large_files_only(
+    s3: S3Server, tmp_path: Path, times: int, loaded: str
+) -> None:
+    bucket = f"texts-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(bucket)
+    s3.put(bucket, 1, b"content")
+    keys = {"ACCESS_KEY": s3.access_key, "SECRET_KEY": s3.secret_key}
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, s3.endpoint, bucket, tmp_path / "file", str(times)],
+        env={**os.environ, **keys},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == loaded
+    assert s3.get(bucket, 2) == b"content"
+    assert s3.get(bucket, 3) == b"content" * times
