@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, TypedDict, get_args
 
@@ -226,19 +226,13 @@ _RANGES: dict[str, tuple[float, float]] = {
 _SECONDS = (0.001, 86_400.0)
 _SECONDS_OR_NONE = (0.0, 86_400.0)
 _MAY_BE_NONE = {"database_statement_timeout", "database_idle_in_transaction_timeout"}
-_CHOICES: dict[str, tuple[str, ...]] = {"object_store_client": get_args(ObjectStoreClient)}
 
 
 def _check(name: str, value: object, *, called: str) -> None:
-    if name == "parking":
-        if not isinstance(value, bool):
-            raise OptionError(f"{called} is {value!r}; expected True or False")
-    elif name == "health_host":
-        if not isinstance(value, str) or not value.strip():
-            raise OptionError(f"{called} is {value!r}; expected an address to listen on")
-    elif name in _CHOICES:
-        if value not in _CHOICES[name]:
-            raise OptionError(f"{called} is {value!r}; expected {' or '.join(_CHOICES[name])}")
+    if name in _EXPECTED:
+        is_right, expected = _EXPECTED[name]
+        if not is_right(value):
+            raise OptionError(f"{called} is {value!r}; expected {expected}")
     elif name == "retry_delays":
         if not isinstance(value, (list, tuple)) or not value:
             raise OptionError(f"{called} is {value!r}; expected a list of seconds, not empty")
@@ -250,6 +244,18 @@ def _check(name: str, value: object, *, called: str) -> None:
     else:
         seconds = _SECONDS_OR_NONE if name in _MAY_BE_NONE else _SECONDS
         _check_number(value, _RANGES.get(name, seconds), whole=name in _RANGES, called=called)
+
+
+# What is no number: whether it is right, and what would be.
+_CLIENTS = get_args(ObjectStoreClient)
+_EXPECTED: dict[str, tuple[Callable[[object], bool], str]] = {
+    "parking": (lambda value: isinstance(value, bool), "True or False"),
+    "health_host": (
+        lambda value: isinstance(value, str) and bool(value.strip()),
+        "an address to listen on",
+    ),
+    "object_store_client": (lambda value: value in _CLIENTS, " or ".join(_CLIENTS)),
+}
 
 
 def _check_number(value: object, limits: tuple[float, float], *, whole: bool, called: str) -> None:
