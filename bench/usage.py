@@ -10,6 +10,9 @@ from pathlib import Path
 __all__ = ["Usage", "look"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second
+# Of the columns of /proc/<pid>/stat behind the name: user and system, of the process and of those
+# children that have ended, which would otherwise take their times with them.
+_TIMES = slice(11, 15)
 _IDLE = slice(3, 5)  # of the columns of /proc/stat: idle, and idle while a disk is waited for
 _COUNTED = slice(0, 8)  # the two behind them are part of others
 
@@ -56,7 +59,7 @@ def look(fleet: int, broker: int) -> Usage:
         except OSError:  # it has ended meanwhile
             continue
         children[int(fields[1])].append(int(folder.name))
-        seconds[int(folder.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
+        seconds[int(folder.name)] = sum(map(int, fields[_TIMES])) / _TICKS
     columns = [int(field) / _TICKS for field in _machine()[_COUNTED]]
     everything = sum(columns)
     return Usage(

@@ -152,10 +152,10 @@ class FastStream:
     declares = False
 
     def command(self, assignment: Assignment) -> list[str]:
-        """Return the command line: workers, and no line of log for every message."""
+        """Return the command line: workers."""
         return [
             *(str(_PROGRAMS / "faststream"), "run", f"{_MODULES}.fleet_faststream:app"),
-            *("--workers", str(assignment.processes), "--log-level", "warning"),
+            *("--workers", str(assignment.processes)),
         ]
 
     def prepare(self, assignment: Assignment, folder: Path) -> Mapping[str, str]:

@@ -43,7 +43,12 @@ async def wait(id: int) -> int:
 
 _handlers: dict[str, Callable[[int], Any]] = {"files": keep, "cpu": compute, "wait": wait}
 
-broker = RabbitBroker(_assignment.url, default_channel=Channel(prefetch_count=_assignment.at_once))
+# Without a logger, or it writes two lines for every message.
+broker = RabbitBroker(
+    _assignment.url,
+    default_channel=Channel(prefetch_count=_assignment.at_once),
+    logger=None,
+)
 app = FastStream(broker)
 
 _publisher = broker.publisher(RabbitQueue(_assignment.outbound, durable=True), persist=True)
