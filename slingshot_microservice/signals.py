@@ -6,7 +6,6 @@ import faulthandler
 import os
 import queue
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -88,6 +87,8 @@ class _Alarm:
     """Wakes the main thread when a signal comes, or when it is rung. For the main thread only."""
 
     def __init__(self) -> None:
+        import socket  # not when the package is imported, which is to be cheap
+
         self._ear, self._bell = socket.socketpair()
         self._bell.setblocking(False)
         self._previous = -1

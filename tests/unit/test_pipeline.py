@@ -11,8 +11,8 @@ from servers.ports import wait_for
 
 from slingshot_microservice import Microservice
 from slingshot_microservice.broker.memory import MemoryBroker
+from slingshot_microservice.broker.protocol import Work
 from slingshot_microservice.errors import ConfigurationError, DrainTimeoutError, UsageError
-from slingshot_microservice.hotpath import Delivery
 from slingshot_microservice.pipeline import Pipeline
 from slingshot_microservice.runtime.service import Service
 from slingshot_microservice.sysmap.file import FileSystemMap
@@ -226,12 +226,15 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
 def worker_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker of the second service has a bug of ours."""
 
-    def begin(self: MemoryBroker, epoch: int, delivery: Delivery) -> bool:
-        if threading.current_thread().name == "second":
-            raise RuntimeError("a bug in the second")
-        return True
+    receive = MemoryBroker.receive
 
-    monkeypatch.setattr(MemoryBroker, "begin", begin)
+    def fail(self: MemoryBroker) -> Work | None:
+        work = receive(self)
+        if work is not None and threading.current_thread().name == "second":
+            raise RuntimeError("a bug in the second")
+        return work
+
+    monkeypatch.setattr(MemoryBroker, "receive", fail)
 
 
 def _service(name: str, process: Callable[..., Iterator[Output] | None]) -> Microservice:
