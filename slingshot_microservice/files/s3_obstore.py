@@ -2,9 +2,9 @@
 
 obstore does what every request does, reading an object and writing a small one, at a fraction of
 boto3's cost: `s3_clients` has the figures. What is rare is left to boto3, which is loaded when it
-comes to that: uploads in parts (of which obstore leaves the finished ones behind when one fails), a
-check whether the store answers, answers that do not say how long they are, and all that a forked
-child asks for.
+comes to that: uploads in parts (boto3 sends them from the file, obstore holds them in memory, and
+what they cost is much the same), a check whether the store answers, answers that do not say how
+long they are, and all that a forked child asks for.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class ObstoreStore:
             "timeout": _NO_TIMEOUT,
             "pool_max_idle_per_host": str(self._pool_size),
         }
-        if self._endpoint.startswith("https:"):
+        if urlsplit(self._endpoint).scheme == "https":
             options["root_certificate"] = _trusted_certificates()
         else:
             options["allow_http"] = True
