@@ -2,8 +2,9 @@
 
 obstore does what every request does, reading an object and writing a small one, at a fraction of
 boto3's cost: `s3_clients` has the figures. What is rare is left to boto3, which is loaded when it
-comes to that: uploads in parts (of which obstore leaves the finished ones behind when one fails), a
-check whether the store answers, and answers that do not say how long they are.
+comes to that: uploads in parts (boto3 sends them from the file, obstore holds them in memory, and
+what they cost is much the same), a check whether the store answers, answers that do not say how
+long they are, and all that a forked child asks for.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class ObstoreStore:
         self._lock = threading.Lock()
         self._stores: dict[str, obstore.store.S3Store] = {}
         self._rest: S3Store | None = None
+        self._user: int | None = None  # the process that obstore's threads are in
 
     def __repr__(self) -> str:
         return f"ObstoreStore({self._endpoint!r})"
@@ -115,6 +117,8 @@ class ObstoreStore:
             StorageUnavailableError: The store cannot be reached, is failing, or broke off.
             StorageError: The store refused, or there is no room for a temporary file.
         """
+        if self._is_forked():
+            return self._boto3().read(bucket, id)
         attempt = Attempt("read", bucket, id)
         try:
             answer = self._store_of(bucket).get(str(id))
@@ -139,6 +143,9 @@ class ObstoreStore:
             StorageUnavailableError: The store cannot be reached, or is failing.
             StorageError: The store refused, or the file cannot be read.
         """
+        if self._is_forked():
+            self._boto3().upload(bucket, id, content)
+            return
         try:
             content = small_or_path(content, self._memory_limit)
             if isinstance(content, bytes):
@@ -166,6 +173,10 @@ class ObstoreStore:
         if rest is not None:
             rest.close()
 
+    def _is_forked(self) -> bool:
+        """Tell whether this is a child of who used obstore: its threads stayed with the parent."""
+        return self._user is not None and self._user != os.getpid()
+
     def _whole(self, answer: GetResult, length: int, attempt: Attempt) -> Iterator[bytes]:
         count = 0
         for chunk in answer.stream(_CHUNK_BYTES):
@@ -180,6 +191,7 @@ class ObstoreStore:
             return store
         with self._lock:
             if bucket not in self._stores:
+                self._user = os.getpid()
                 self._stores[bucket] = self._make_store(bucket)
             return self._stores[bucket]
 
@@ -219,7 +231,7 @@ class ObstoreStore:
             "timeout": _NO_TIMEOUT,
             "pool_max_idle_per_host": str(self._pool_size),
         }
-        if self._endpoint.startswith("https:"):
+        if urlsplit(self._endpoint).scheme == "https":
             options["root_certificate"] = _trusted_certificates()
         else:
             options["allow_http"] = True

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import pytest
 from servers.ports import wait_for
 from servers.postgresql import PostgreSQLServer
 from servers.rabbitmq import RabbitMQNode
+from servers.s3 import S3Server
 
 from slingshot_microservice.cli.bench_operations import twins
 
@@ -125,6 +127,31 @@ def test_a_service_without_work_is_looked_at(
     assert figures["seconds"] >= 0.5
     assert figures["cpu_user"] + figures["cpu_sys"] < figures["seconds"]
     assert rabbitmq.drain(outbound, 1) == [b"7"]
+
+
+@pytest.mark.parametrize("size", [1024, 9 * 1024 * 1024])
+@pytest.mark.parametrize("client", ["ours, obstore", "obstore", "ours, boto3", "boto3"])
+def test_a_client_copies_every_object(rclone_s3: S3Server, client: str, size: int) -> None:
+    inbound, outbound = (f"{stem}-{uuid.uuid4().hex[:12]}" for stem in ("in", "out"))
+    for bucket in (inbound, outbound):
+        rclone_s3.create_bucket(bucket)
+    for id in range(4):
+        rclone_s3.put(inbound, id, b"%d" % id * size)
+
+    output = _run(
+        "bench.contestants.objects",
+        *(client, inbound, outbound, "3", str(size), "2"),
+        SLINGSHOT_BENCH_S3_ENDPOINT=rclone_s3.endpoint,
+        SLINGSHOT_BENCH_S3_ACCESS_KEY=rclone_s3.access_key,
+        SLINGSHOT_BENCH_S3_SECRET_KEY=rclone_s3.secret_key,
+    )
+
+    figures = json.loads(output.splitlines()[-1])
+    assert figures["seconds"] > 0
+    assert figures["cpu_user"] + figures["cpu_sys"] > 0
+    assert figures["peak_rss"] >= figures["resident"]["0"] > 1_000_000
+    for id in range(4):
+        assert rclone_s3.get(outbound, id) == b"%d" % id * size
 
 
 def test_operations_are_compared_with_pika() -> None:

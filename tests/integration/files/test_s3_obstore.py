@@ -27,6 +27,27 @@ store.close()
 print("boto3" in sys.modules)
 """
 
+FORKING = """
+import os, signal, sys
+from slingshot_microservice.files.s3_obstore import ObstoreStore
+store = ObstoreStore(
+    sys.argv[1], os.environ["ACCESS_KEY"], os.environ["SECRET_KEY"], memory_limit=1000
+)
+def copy(id):
+    with store.read(sys.argv[2], 1) as file:
+        store.upload(sys.argv[2], id, file.read())
+copy(2)
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    copy(3)
+    os._exit(0)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+copy(4)
+store.close()
+sys.exit(status)
+"""
+
 
 @pytest.mark.parametrize(("times", "loaded"), [(1, "False"), (1000, "True")])
 def test_boto3_is_loaded_for_large_files_only(
@@ -46,3 +67,17 @@ def test_boto3_is_loaded_for_large_files_only(
     assert ended.stdout.strip() == loaded
     assert s3.get(bucket, 2) == b"content"
     assert s3.get(bucket, 3) == b"content" * times
+
+
+def test_a_fork_reads_and_writes_all_the_same(rclone_s3: S3Server) -> None:
+    bucket = f"texts-{uuid.uuid4().hex[:12]}"
+    rclone_s3.create_bucket(bucket)
+    rclone_s3.put(bucket, 1, b"content")
+    keys = {"ACCESS_KEY": rclone_s3.access_key, "SECRET_KEY": rclone_s3.secret_key}
+    subprocess.run(
+        [sys.executable, "-c", FORKING, rclone_s3.endpoint, bucket],
+        env={**os.environ, **keys},
+        check=True,
+    )
+    assert rclone_s3.keys(bucket) == ["1", "2", "3", "4"]
+    assert rclone_s3.get(bucket, 3) == b"content"
