@@ -173,6 +173,7 @@ def _database(name: str, system_map: SystemMap, options: Options) -> Database:
         idle_in_transaction_timeout=options.database_idle_in_transaction_timeout,
         connections=options.database_connections,
         pool_timeout=options.database_pool_timeout,
+        threads=options.threads,
     )
     if isinstance(where, EmbeddedPostgreSQLSettings):
         return Database.embedded_postgresql(where.directory, application_name=name, limits=limits)
