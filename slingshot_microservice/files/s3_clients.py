@@ -1,17 +1,17 @@
 """Which client talks to S3: obstore where it is installed, boto3 otherwise.
 
 What one object of 1 KiB read and one written cost the client, and ids a second with 8 threads, on
-two cores with a lot of other work (medians of 4 interleaved rounds; without other work boto3 takes
-2.2 ms):
+two cores that are busy with other work (medians of 4 interleaved rounds; on quiet ones boto3 takes
+2.2 ms, and all the others less in proportion):
 
 ===========================  ======  =========
 the client's own two calls   CPU ms  8 threads
 ===========================  ======  =========
-boto3 1.44                      6.1         84
-minio-py 7.2                    2.1        253
-obstore 0.12                    0.5        381
-a whole request, on boto3       5.8         97
-a whole request, on obstore     0.6        776
+boto3 1.44                     6.09        157
+minio-py 7.2                   2.13        398
+obstore 0.12                   0.44      1,278
+a whole request, on boto3      6.30        131
+a whole request, on obstore    0.62        947
 ===========================  ======  =========
 
 All of boto3's time is spent under the interpreter's lock, so that threads do not help. Figures of a
