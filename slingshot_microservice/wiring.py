@@ -36,7 +36,7 @@ __all__ = ["build_service"]
 
 _log = logging.getLogger(__name__)
 
-_LEAST_CONNECTIONS = 16  # to the object store; parts and files of one request go side by side
+_STORE_CONNECTIONS = 16  # of a thread: four files of a request, and four parts of each
 
 
 def build_service(
@@ -158,7 +158,7 @@ def _store(system_map: SystemMap, options: Options) -> ObjectStore:
         read_secret(where.access_key_entry).reveal(),
         read_secret(where.secret_key_entry).reveal(),
         memory_limit=options.memory_file_limit,
-        pool_size=max(_LEAST_CONNECTIONS, 2 * options.threads),
+        pool_size=_STORE_CONNECTIONS * options.threads,
         read_timeout=options.storage_timeout,
     )
 
