@@ -22,6 +22,8 @@ class Outages(NamedTuple):
 
 
 SIZE = sized(small=Outages(600, 1), full=Outages(20_000, 5))
+# Long enough for work to be left when the broker, told to write down its queues, has done so.
+SECONDS = sized(small=0.02, full=0.002)
 CASES = sized(
     small=[("restarted", "classic"), ("killed", "quorum")],
     full=[(how, queue_type) for how in ("restarted", "killed") for queue_type in QUEUE_TYPES],
@@ -35,15 +37,16 @@ def test_broker(scene: Scene, how: str) -> None:
     ledger.send(range(SIZE.ids))
     defaults = Options()
     service = scene.service(
-        Behaviour(seconds=0.002),
+        Behaviour(seconds=SECONDS),
         reconnect_pause=defaults.reconnect_pause,
         reconnect_pause_limit=defaults.reconnect_pause_limit,
     )
     service.start()
+    wait_for_runs(ledger, 1)
+    broker.write_down()
     for number in range(SIZE.outages):
         wait_for_runs(ledger, SIZE.ids * (number + 1) // (SIZE.outages + 1))
         if how == "killed":
-            broker.write_down()
             broker.kill()
         else:
             broker.stop()
