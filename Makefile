@@ -16,7 +16,7 @@ export PYTHON
 help:
 	@echo "make demo      run a pipeline of three services on embedded parts"
 	@echo "make test      run all tests, against real servers"
-	@echo "make test-pika run what pika can break with the oldest and the newest pika that fit"
+	@echo "make test-pika run what pika can break with the oldest and the newest pika that fit; PIKA=oldest"
 	@echo "make bench     measure it, beside other clients; BENCH_ARGS=--quick for a short one"
 	@echo "make faults    kill, cut and starve it, and account for every id; FAULTS_ARGS='--only WORDS'"
 	@echo "make fuzz      compare both hot paths on a million damaged streams; FUZZ_ARGS='--streams N'"
@@ -40,7 +40,7 @@ test:
 
 test-pika:
 	@scripts/install-servers
-	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/test-pika $(PYTEST_ARGS)
+	@SLINGSHOT_REQUIRE_EXTENSIONS=1 scripts/test-pika $(if $(PIKA),--only $(PIKA)) $(PYTEST_ARGS)
 
 bench:
 	@scripts/environment bench

@@ -17,6 +17,7 @@ from slingshot_microservice.broker.prefetch import PREFETCH_MAX
 from .deaths import STEPS
 from .plan import Behaviour
 from .scene import QUEUE_TYPES, Scene
+from .service import Service
 from .sizes import sized
 
 PREFETCH = 100
@@ -36,28 +37,19 @@ KILLERS = sized(small=[10, 11], full=[10, 11, 12, 300, 310, 500, 550, 601, 980, 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_killed_under_load(scene: Scene) -> None:
-    random = Random(9)
-    ids, kills = UNDER_LOAD
-    scene.ledger.send(range(ids))
-    service = scene.service(Behaviour(seconds=0.001), prefetch=PREFETCH)
-    service.start()
-    for _ in range(kills):
-        scene.wait_for_runs(random.randrange(1, ids // (kills + 1)))
-        service.kill()
-        scene.ledger.fault_ended(time.time())
-        service.start()
-    scene.finish(service, timeout=ids / 100)
-    scene.note(f"{kills} kills, prefetch {PREFETCH}: at most {kills * PREFETCH:,} duplicates")
-    scene.ledger.check()
-    assert scene.ledger.duplicates() <= kills * PREFETCH
+    kill_under_load(scene, scene.service(Behaviour(seconds=0.001), prefetch=PREFETCH), PREFETCH)
 
 
 def test_killed_under_load_with_threads(scene: Scene) -> None:
     scene.scenario = "killed under load, 8 threads, prefetch auto"
-    random = Random(10)
+    service = scene.service(Behaviour(seconds=0.005), threads=8, prefetch="auto")
+    kill_under_load(scene, service, PREFETCH_MAX)
+
+
+def kill_under_load(scene: Scene, service: Service, prefetch: int) -> None:
+    random = Random(9)
     ids, kills = UNDER_LOAD
     scene.ledger.send(range(ids))
-    service = scene.service(Behaviour(seconds=0.005), threads=8, prefetch="auto")
     service.start()
     for _ in range(kills):
         scene.wait_for_runs(random.randrange(1, ids // (kills + 1)))
@@ -65,9 +57,9 @@ def test_killed_under_load_with_threads(scene: Scene) -> None:
         scene.ledger.fault_ended(time.time())
         service.start()
     scene.finish(service, timeout=ids / 100)
-    scene.note(f"{kills} kills")
+    scene.note(f"{kills} kills, prefetch up to {prefetch}: at most {kills * prefetch:,} duplicates")
     scene.ledger.check()
-    assert scene.ledger.duplicates() <= kills * PREFETCH_MAX
+    assert scene.ledger.duplicates() <= kills * prefetch
 
 
 @pytest.mark.parametrize("step", STEPS)
