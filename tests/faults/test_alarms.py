@@ -15,6 +15,7 @@ from .waiting import pass_time, wait_for_log, wait_for_runs
 
 IDS = 600
 SECONDS = sized(small=2.5, full=60.0)
+SECONDS_EACH = 0.02  # long enough for work to be left when the alarm has been set off
 RESUME_SECONDS = 5.0
 IDLE_CPU = 0.05  # of one processor
 IN_HAND = 2  # requests that may begin after the alarm: until the broker says so, and the next
@@ -25,7 +26,7 @@ def test_alarm(scene: Scene, resource: str) -> None:
     scene.scenario = f"{resource} alarm"
     ledger = scene.ledger
     ledger.send(range(IDS))
-    service = scene.service(Behaviour(seconds=0.01))
+    service = scene.service(Behaviour(seconds=SECONDS_EACH))
     service.start()
     wait_for_runs(ledger, IDS // 4)
     with alarm(scene.world.rabbitmq, resource) as ended:
