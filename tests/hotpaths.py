@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
-from slingshot_microservice.hotpath import Confirm, Delivery, Publish, Received
+from slingshot_microservice.hotpath import Confirm, Delivery, Publish, Received, Work
 
-__all__ = ["IMPLEMENTATIONS", "Books", "HotPath", "Ledger", "Reader", "Table", "Writer", "load"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "Books",
+    "HotPath",
+    "Inbox",
+    "Ledger",
+    "Reader",
+    "Seat",
+    "Table",
+    "Writer",
+    "load",
+]
 
 IMPLEMENTATIONS = [
     "_fallback",
@@ -66,6 +78,30 @@ class Ledger(Protocol):
     def forget_publishes(self) -> list[tuple[int, list[Publish]]]: ...
 
 
+class Seat(Protocol):
+    def receive(self) -> Work | None: ...
+
+
+class Inbox(Protocol):
+    def __len__(self) -> int: ...
+
+    @property
+    def busy_seconds(self) -> float: ...
+
+    @property
+    def busy_workers(self) -> int: ...
+
+    def seat(self) -> Seat: ...
+
+    def renew(self, epoch: int) -> None: ...
+
+    def put(self, deliveries: Sequence[Delivery]) -> None: ...
+
+    def take_back(self, keep: int = 0) -> list[Delivery]: ...
+
+    def close(self) -> None: ...
+
+
 class HotPath(Protocol):
     """What an implementation consists of."""
 
@@ -80,6 +116,12 @@ class HotPath(Protocol):
     def FrameReader(self, channel: int) -> Reader: ...  # noqa: N802
 
     def Ledger(self) -> Ledger: ...  # noqa: N802
+
+    def Inbox(  # noqa: N802
+        self,
+        is_settled: Callable[[int, Delivery], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Inbox: ...
 
 
 class Books:

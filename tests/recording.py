@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from slingshot_microservice.broker.protocol import Failure, Receiver, Work
+from slingshot_microservice.broker.protocol import Failure, Receiver
 from slingshot_microservice.errors import (
     DatabaseError,
     DatabaseUnavailableError,
     StorageUnavailableError,
 )
 from slingshot_microservice.files import Content
-from slingshot_microservice.hotpath import Publish
+from slingshot_microservice.hotpath import Publish, Work
 
 __all__ = [
     "Journal",

@@ -11,11 +11,10 @@ from functools import partial
 from typing import Protocol
 
 from ..errors import BrokerError
-from ..hotpath import Delivery, FrameWriter, Ledger, RawDelivery, Received
+from ..hotpath import Delivery, FrameWriter, Inbox, Ledger, RawDelivery, Received
 from .amqp import IOLoop, Link, Timer
 from .declaration import QueueDeclaration
 from .deliverylimit import DeliveryLimitCheck
-from .inbox import Inbox
 from .inhand import InHand, RecentIds
 from .isolation import Isolation
 from .prefetch import PrefetchTuner

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from ..hotpath import Delivery
+from ..hotpath import Delivery, Inbox
 from .amqp import IOLoop, Timer
-from .inbox import Inbox
 
 __all__ = ["Isolation"]
 

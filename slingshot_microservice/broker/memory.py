@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..hotpath import Delivery, MalformedIdError, Publish, decode_id
-from .protocol import Failure, Receiver, Work, dead_queue_name, paused
+from ..hotpath import Delivery, MalformedIdError, Publish, Work, decode_id
+from .protocol import Failure, Receiver, dead_queue_name, paused
 from .requeue import RequeuePauses
 from .retries import History, Parked, RetryPolicy
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
-from ..hotpath import Delivery, Publish
+from ..hotpath import Publish, Work
 
 __all__ = [
     "SHORT_STRING_MAX",
     "Broker",
     "Failure",
     "Receiver",
-    "Work",
     "dead_queue_name",
     "paused",
     "retry_queue_name",
@@ -58,11 +57,6 @@ def paused(reasons: Collection[str]) -> str:
 
 def _beside(inbound: str, suffix: str) -> str:
     return shorten_utf8(inbound, SHORT_STRING_MAX - len(suffix)) + suffix
-
-
-Work: TypeAlias = tuple[int, Delivery]
-"""A delivery, after its epoch: which life of the channel it belongs to. Its delivery tag means
-nothing in another."""
 
 
 class Failure(NamedTuple):

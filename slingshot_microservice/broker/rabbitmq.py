@@ -19,10 +19,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 
 from ..errors import BrokerError
-from ..hotpath import NO_DELIVERY, Delivery, Finished, Ledger, Publish, RawDelivery
+from ..hotpath import NO_DELIVERY, Delivery, Finished, Inbox, Ledger, Publish, RawDelivery
 from .amqp import IOLoop, Link, LinkListener, Server
 from .consumer import Consumer
-from .inbox import Inbox
 from .inhand import LateResults
 from .prefetch import PrefetchTuner
 from .protocol import Failure, Receiver

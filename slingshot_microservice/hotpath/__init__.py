@@ -27,6 +27,7 @@ from ._common import (
     RawDelivery,
     Received,
     Returned,
+    Work,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "FrameError",
     "FrameReader",
     "FrameWriter",
+    "Inbox",
     "InvalidOutputError",
     "Ledger",
     "MalformedIdError",
@@ -48,6 +50,7 @@ __all__ = [
     "Received",
     "Returned",
     "RoutingTable",
+    "Work",
     "decode_id",
 ]
 
@@ -76,6 +79,6 @@ IMPLEMENTATION, REASON = _choose()
 """Which implementation is in use, ``compiled`` or ``fallback``, and why."""
 
 if TYPE_CHECKING or IMPLEMENTATION == "fallback":
-    from ._fallback import FrameReader, FrameWriter, Ledger, RoutingTable, decode_id
+    from ._fallback import FrameReader, FrameWriter, Inbox, Ledger, RoutingTable, decode_id
 else:
-    from ._compiled import FrameReader, FrameWriter, Ledger, RoutingTable, decode_id
+    from ._compiled import FrameReader, FrameWriter, Inbox, Ledger, RoutingTable, decode_id

@@ -37,6 +37,7 @@ __all__ = [
     "RawDelivery",
     "Received",
     "Returned",
+    "Work",
     "check_channel",
     "no_such_queue",
     "out_of_range",
@@ -87,6 +88,10 @@ HEADERS_FLAG = 0x2000
 
 Delivery: TypeAlias = tuple[int, int, bool]
 """A message whose body is an id: (delivery tag, id, redelivered)."""
+
+Work: TypeAlias = tuple[int, Delivery]
+"""A delivery, after its epoch: which life of the channel it belongs to. Its delivery tag means
+nothing in another."""
 
 Confirm: TypeAlias = tuple[int, bool, bool]
 """A publisher confirm: (sequence number, multiple, accepted)."""

@@ -14,6 +14,10 @@ from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+import time
+from collections import deque
+from threading import Lock
+
 from ._common import (
     FrameError,
     ID_MAX as _ID_MAX,
@@ -29,7 +33,7 @@ from ._common import (
     shorten,
 )
 
-__all__ = ["FrameReader", "FrameWriter", "Ledger", "RoutingTable", "decode_id"]
+__all__ = ["FrameReader", "FrameWriter", "Inbox", "Ledger", "RoutingTable", "decode_id"]
 
 cdef extern from "Python.h":
     # Both without Cython's check for errors: it is made below, where it costs nothing.
@@ -1024,3 +1028,177 @@ cdef class Ledger:
         self.oldest = 1
         self.sequence = 0
         return sorted(unsafe.items())
+
+
+# --- the inbox --------------------------------------------------------------------------------
+
+
+@cython.final
+cdef class Inbox:
+    """Passes deliveries from the I/O thread to the workers, whole batches at a time.
+
+    Workers take one after another, so that a slow request holds up no other, and what nobody has
+    begun can be taken back at any time. All but what `seat` returns is for the I/O thread.
+
+    Nothing is locked. Who finds nothing to take announces that it waits, and looks once more; who
+    brings something looks afterwards for who waits. So one of them sees the other.
+
+    Args:
+        is_settled: Asked by a worker, with epoch and delivery, of what was delivered before:
+            whether nothing is to be done about it any more.
+        clock: Returns seconds, and does not jump.
+    """
+
+    # Threads share these, so they never change; what is in the deques does, one call at a time.
+    cdef object is_settled
+    cdef object clock
+    cdef object work
+    cdef object waiting
+    cdef list seats
+    cdef object epoch  # only the I/O thread looks at it
+    cdef bint closed
+
+    def __cinit__(self):
+        self.work = deque()
+        self.waiting = deque()
+        self.seats = []
+        self.epoch = 0
+
+    def __init__(self, is_settled, clock=time.monotonic):
+        self.is_settled = is_settled
+        self.clock = clock
+
+    def __len__(self):
+        """How many deliveries nobody has begun."""
+        return len(self.work)
+
+    @property
+    def busy_seconds(self):
+        """Seconds that the workers have spent on requests until now, all of them together."""
+        cdef double now = self.clock()
+        cdef double total = 0
+        cdef Seat seat
+        for seat in tuple(self.seats):
+            total += seat.busy_until(now)
+        return total
+
+    @property
+    def busy_workers(self):
+        """How many workers have a request in hand."""
+        return len(self.seats) - len(self.waiting)
+
+    def seat(self):
+        """Return the place of one more worker, who is ready for work from now on.
+
+        Its method ``receive`` waits for a delivery and returns its epoch and itself, or None when
+        the inbox is closed and nothing is left. It is for that worker's thread.
+        """
+        cdef Seat seat = Seat(self)
+        self.seats.append(seat)
+        return seat
+
+    def renew(self, epoch):
+        """Forget what nobody has begun: the channel is another one.
+
+        Args:
+            epoch: The new life of the channel. Delivery tags of one mean nothing in another.
+        """
+        self.epoch = epoch
+        self.work.clear()
+
+    def put(self, deliveries):
+        """Hand deliveries of this life of the channel to the workers."""
+        cdef object epoch = self.epoch
+        cdef list entries = [(epoch, delivery) for delivery in deliveries]
+        self.work.extend(entries)
+        self.wake(len(entries))
+
+    def take_back(self, Py_ssize_t keep=0):
+        """Take away from the workers what none has begun, but for the ``keep`` oldest."""
+        cdef list taken = []
+        try:
+            while len(self.work) > keep:
+                taken.append(self.work.pop()[1])
+        except IndexError:
+            pass  # a worker was quicker
+        taken.reverse()
+        return taken
+
+    def close(self):
+        """Let every worker end that finds nothing more to do."""
+        self.closed = True
+        self.wake(len(self.seats))
+
+    cdef int wake(self, Py_ssize_t count) except -1:
+        cdef Seat seat
+        while count > 0 and self.waiting:
+            try:
+                seat = self.waiting.pop()
+            except IndexError:  # it has found something by itself
+                break
+            seat.lock.release()
+            count -= 1
+        return 0
+
+
+@cython.final
+cdef class Seat:
+    """The place of one worker at an `Inbox`."""
+
+    cdef Inbox inbox
+    cdef object lock
+    cdef double busy  # seconds until the last wait
+    cdef double since  # when the last wait ended; 0 while it goes on
+
+    def __cinit__(self, Inbox inbox not None):
+        self.inbox = inbox
+        self.since = inbox.clock()
+        self.lock = Lock()
+        self.lock.acquire()
+
+    def receive(self):
+        """Wait for a delivery; see `Inbox.seat`."""
+        cdef object work
+        while True:
+            work = self.take()
+            if work is None:
+                if self.wait():
+                    continue
+                return None
+            epoch, delivery = work
+            if not (delivery[2] and self.inbox.is_settled(epoch, delivery)):
+                return work
+
+    cdef object take(self):
+        """Return what is to be processed next, or None while there is nothing."""
+        if not self.inbox.work:
+            return None
+        try:
+            return self.inbox.work.popleft()
+        except IndexError:  # another worker was quicker
+            return None
+
+    cdef double busy_until(self, double now) noexcept:
+        cdef double since = self.since
+        return self.busy + (now - since if since else 0.0)
+
+    cdef bint wait(self) except -1:
+        """Wait until there may be something; return whether it is worth another look."""
+        cdef Inbox inbox = self.inbox
+        self.busy = self.busy_until(inbox.clock())
+        self.since = 0
+        inbox.waiting.append(self)
+        if inbox.work or inbox.closed:
+            self.stay_awake()
+        else:
+            self.lock.acquire()
+        self.since = inbox.clock()
+        return not inbox.closed or bool(inbox.work)
+
+    cdef int stay_awake(self) except -1:
+        """Do not wait after all."""
+        try:
+            self.inbox.waiting.remove(self)
+        except ValueError:  # whoever brought something has called us meanwhile
+            self.lock.acquire()
+        return 0

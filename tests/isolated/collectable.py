@@ -35,6 +35,12 @@ def hold_in_ledger(number: Number) -> object:
     return ledger
 
 
+def hold_in_inbox(number: Number) -> object:
+    inbox = hot.Inbox(bool)
+    inbox.put([(1, number, False)])
+    return inbox.seat()
+
+
 def tie(hold: Callable[[Number], object]) -> weakref.ref[Watched]:
     number, watched = Number(5), Watched()
     number.holder = hold(number), watched
@@ -43,7 +49,7 @@ def tie(hold: Callable[[Number], object]) -> weakref.ref[Watched]:
 
 def main() -> None:
     gc.disable()
-    for hold in (hold_in_table, hold_in_ledger):
+    for hold in (hold_in_table, hold_in_ledger, hold_in_inbox):
         reference = tie(hold)
         assert reference() is not None, "this is no circle"
         gc.collect()

@@ -111,6 +111,22 @@ def keep_books() -> None:
     writer.take()
 
 
+def hand_over() -> None:
+    inbox = hot.Inbox(lambda _epoch, delivery: delivery[1] == 7)
+    seats = [inbox.seat(), inbox.seat()]
+    inbox.put([(tag, tag, True) for tag in range(1, 11)])
+    assert [seats[0].receive()[1][0] for _ in range(8)] == [1, 2, 3, 4, 5, 6, 8, 9]
+    inbox.renew(1)
+    inbox.put([(tag, tag, False) for tag in range(1, 11)])
+    assert len(inbox.take_back(5)) == 5
+    assert inbox.busy_seconds >= 0
+    inbox.close()
+    assert seats[1].receive() is not None
+    inbox.take_back()
+    assert seats[1].receive() is None
+    inbox.put([(5, 5, False)])  # and is gone with it
+
+
 def live_long() -> None:
     """Pass many messages through objects that stay, beside one that is never finished."""
     LEDGER.deliver([(LEDGER_TAGS[0] + tag, 5, False) for tag in range(64)])
@@ -132,6 +148,7 @@ PARTS: dict[str, tuple[Callable[[], None], int]] = {  # and how many operations 
     "FrameReader": (read, 102),
     "FrameWriter": (write, 13),
     "Ledger": (keep_books, 410),
+    "Inbox": (hand_over, 20),
     "for long": (live_long, 67),
 }
 

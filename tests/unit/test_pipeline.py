@@ -11,8 +11,8 @@ from servers.ports import wait_for
 
 from slingshot_microservice import Microservice
 from slingshot_microservice.broker.memory import MemoryBroker
-from slingshot_microservice.broker.protocol import Work
 from slingshot_microservice.errors import ConfigurationError, DrainTimeoutError, UsageError
+from slingshot_microservice.hotpath import Work
 from slingshot_microservice.pipeline import Pipeline
 from slingshot_microservice.runtime.service import Service
 from slingshot_microservice.sysmap.file import FileSystemMap

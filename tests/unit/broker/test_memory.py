@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from slingshot_microservice.broker.memory import MemoryBroker, MemoryQueues
-from slingshot_microservice.broker.protocol import Failure, Work
+from slingshot_microservice.broker.protocol import Failure
 from slingshot_microservice.broker.requeue import RequeuePauses
 from slingshot_microservice.broker.retries import RetryPolicy
+from slingshot_microservice.hotpath import Work
 
 SOON = 0.01  # seconds of a pause that a test waits for
 LONG = 600.0  # seconds of a pause that a test does not wait for

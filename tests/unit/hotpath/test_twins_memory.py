@@ -26,7 +26,14 @@ def run(script: str, *arguments: str) -> str:
 def test_nothing_leaks(name: str) -> None:
     found = [LINE.fullmatch(line) for line in run("leaks.py", name, str(OPERATIONS)).splitlines()]
     parts = {match["part"]: match for match in found if match}
-    assert parts.keys() >= {"decode_id", "RoutingTable", "FrameReader", "FrameWriter", "Ledger"}
+    assert parts.keys() >= {
+        "decode_id",
+        "RoutingTable",
+        "FrameReader",
+        "FrameWriter",
+        "Inbox",
+        "Ledger",
+    }
     for part, match in parts.items():
         # A byte a round would show in one or the other; caches of the interpreter stay below.
         assert int(match["objects"]) < 20, part
@@ -38,14 +45,15 @@ def test_circles_are_freed(name: str) -> None:
     run("collectable.py", name)
 
 
-@pytest.mark.parametrize("kind", ["FrameReader", "FrameWriter", "Ledger", "RoutingTable"])
+@pytest.mark.parametrize("kind", ["FrameReader", "FrameWriter", "Inbox", "Ledger", "RoutingTable"])
 def test_an_object_that_was_not_initialised_does_no_harm(kind: str) -> None:
     """`__init__` may be passed over in Python; in C that must not be a wild pointer."""
     code = (
         "from slingshot_microservice.hotpath import _compiled as hot\n"
         f"one, whole = hot.{kind}.__new__(hot.{kind}), hot.FrameWriter(1, ['q'])\n"
         "calls = {'feed': (b'x' * 20,), 'publish': (0, 1), 'ack': (1, True), 'nack': (1, True),\n"
-        "    'take': (), 'lookup': (True,), 'plan': ([(1, True)],), 'acknowledge': (whole,)}\n"
+        "    'take': (), 'put': ([(1, 5, True)],), 'seat': (), 'busy_seconds': (),\n"
+        "    'close': (), 'lookup': (True,), 'plan': ([(1, True)],), 'acknowledge': (whole,)}\n"
         "for name, arguments in calls.items():\n"
         "    try: getattr(one, name)(*arguments)\n"
         "    except Exception as error: print(name, repr(error))\n"
@@ -58,7 +66,8 @@ def test_an_object_of_c_is_not_copied() -> None:
     code = (
         "import copy, pickle\n"
         "from slingshot_microservice.hotpath import _compiled as hot\n"
-        "for one in (hot.FrameWriter(1, ['q']), hot.Ledger(), hot.FrameReader(1)):\n"
+        "for one in (hot.FrameWriter(1, ['q']), hot.Ledger(), hot.FrameReader(1),\n"
+        "        hot.Inbox(bool), hot.Inbox(bool).seat()):\n"
         "    for way in (copy.copy, copy.deepcopy, pickle.dumps):\n"
         "        try: way(one)\n"
         "        except TypeError: continue\n"

@@ -12,6 +12,7 @@ CLASSES = [name for name in fallback.__all__ if inspect.isclass(getattr(fallback
 ARGUMENTS: dict[str, dict[str, object]] = {
     "FrameReader": {"channel": 1},
     "FrameWriter": {"channel": 1, "queues": ["q"]},
+    "Inbox": {"is_settled": lambda _epoch, _delivery: False},
     "Ledger": {},
     "RoutingTable": {"routes": [(True, [0])]},
 }

@@ -11,13 +11,13 @@ import pytest
 from recording import Journal, RecordingBroker
 from servers.ports import wait_for
 
-from slingshot_microservice.broker.protocol import Work
 from slingshot_microservice.errors import (
     DatabaseUnavailableError,
     Reject,
     Retry,
     StorageUnavailableError,
 )
+from slingshot_microservice.hotpath import Work
 from slingshot_microservice.runtime import outcome
 from slingshot_microservice.runtime.gate import Gate, Need
 from slingshot_microservice.runtime.worker import Worker

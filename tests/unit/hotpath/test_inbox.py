@@ -7,11 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hotpaths import HotPath, Inbox, Seat
 from servers.ports import wait_for
 
-from slingshot_microservice.broker.inbox import Inbox, Seat
-from slingshot_microservice.broker.protocol import Work
-from slingshot_microservice.hotpath import Delivery
+from slingshot_microservice.hotpath import Delivery, Work
 
 BOUND = 20.0  # seconds after which waiting has failed
 
@@ -20,21 +19,21 @@ def never(_epoch: int, _delivery: Delivery) -> bool:
     return False
 
 
-def inbox_of(*ids: int, is_settled: Callable[[int, Delivery], bool] = never) -> Inbox:
-    inbox = Inbox(is_settled)
+def inbox_of(hot: HotPath, *ids: int, is_settled: Callable[[int, Delivery], bool] = never) -> Inbox:
+    inbox = hot.Inbox(is_settled)
     inbox.renew(1)
     inbox.put([(tag, id, False) for tag, id in enumerate(ids, 1)])
     return inbox
 
 
-def test_deliveries_come_one_at_a_time_in_order() -> None:
-    inbox = inbox_of(30, 10)
+def test_deliveries_come_one_at_a_time_in_order(hot: HotPath) -> None:
+    inbox = inbox_of(hot, 30, 10)
     seat = inbox.seat()
     assert [seat.receive(), seat.receive()] == [(1, (1, 30, False)), (1, (2, 10, False))]
 
 
-def test_whoever_waits_is_woken_by_a_delivery() -> None:
-    inbox = inbox_of()
+def test_whoever_waits_is_woken_by_a_delivery(hot: HotPath) -> None:
+    inbox = inbox_of(hot)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(inbox.seat().receive)
         wait_for(lambda: inbox.busy_workers == 0, BOUND)
@@ -42,8 +41,8 @@ def test_whoever_waits_is_woken_by_a_delivery() -> None:
         assert waiting.result(BOUND) == (1, (1, 9, False))
 
 
-def test_a_batch_wakes_as_many_as_it_has_deliveries() -> None:
-    inbox = inbox_of()
+def test_a_batch_wakes_as_many_as_it_has_deliveries(hot: HotPath) -> None:
+    inbox = inbox_of(hot)
     with ThreadPoolExecutor() as pool:
         seats = [inbox.seat() for _ in range(4)]
         waiting = [pool.submit(seat.receive) for seat in seats]
@@ -61,16 +60,16 @@ def test_a_batch_wakes_as_many_as_it_has_deliveries() -> None:
     assert results.count(None) == 1
 
 
-def test_closing_ends_the_workers_when_nothing_is_left() -> None:
-    inbox = inbox_of(1)
+def test_closing_ends_the_workers_when_nothing_is_left(hot: HotPath) -> None:
+    inbox = inbox_of(hot, 1)
     inbox.close()
     seat = inbox.seat()
     assert seat.receive() == (1, (1, 1, False))
     assert [seat.receive(), inbox.seat().receive()] == [None, None]
 
 
-def test_what_nobody_has_begun_can_be_taken_back() -> None:
-    inbox = inbox_of(10, 20, 30, 40)
+def test_what_nobody_has_begun_can_be_taken_back(hot: HotPath) -> None:
+    inbox = inbox_of(hot, 10, 20, 30, 40)
     seat = inbox.seat()
     assert seat.receive() == (1, (1, 10, False))
     assert inbox.take_back(keep=1) == [(3, 30, False), (4, 40, False)]
@@ -80,31 +79,31 @@ def test_what_nobody_has_begun_can_be_taken_back() -> None:
     assert seat.receive() is None
 
 
-def test_another_channel_makes_what_was_not_begun_void() -> None:
-    inbox = inbox_of(10, 20)
+def test_another_channel_makes_what_was_not_begun_void(hot: HotPath) -> None:
+    inbox = inbox_of(hot, 10, 20)
     inbox.renew(2)
     inbox.put([(1, 30, True)])
     assert inbox.seat().receive() == (2, (1, 30, True))
 
 
-def test_what_is_settled_already_is_passed_over() -> None:
+def test_what_is_settled_already_is_passed_over(hot: HotPath) -> None:
     asked: list[Work] = []
 
     def is_settled(epoch: int, delivery: Delivery) -> bool:
         asked.append((epoch, delivery))
         return delivery[1] == 20
 
-    inbox = inbox_of(10, is_settled=is_settled)
+    inbox = inbox_of(hot, 10, is_settled=is_settled)
     inbox.put([(2, 20, True), (3, 30, True)])
     seat = inbox.seat()
     assert [seat.receive(), seat.receive()] == [(1, (1, 10, False)), (1, (3, 30, True))]
     assert asked == [(1, (2, 20, True)), (1, (3, 30, True))], "only what was delivered before"
 
 
-def test_time_spent_waiting_is_not_spent_on_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_spent_waiting_is_not_spent_on_requests(hot: HotPath) -> None:
     now = 100.0
-    monkeypatch.setattr("slingshot_microservice.broker.inbox.time.monotonic", lambda: now)
-    inbox = inbox_of(10)
+    inbox = hot.Inbox(never, lambda: now)
+    inbox.put([(1, 10, False)])
     seat = inbox.seat()
     seat.receive()
     now = 103.0
@@ -120,8 +119,8 @@ def test_time_spent_waiting_is_not_spent_on_requests(monkeypatch: pytest.MonkeyP
     assert inbox.busy_seconds == 4.5
 
 
-def test_many_workers_lose_and_double_nothing() -> None:
-    inbox = inbox_of()
+def test_many_workers_lose_and_double_nothing(hot: HotPath) -> None:
+    inbox = inbox_of(hot)
     count, done, taken_back = 20_000, [], []
     lock = threading.Lock()
 
@@ -144,3 +143,13 @@ def test_many_workers_lose_and_double_nothing() -> None:
         for worker in workers:
             worker.result(BOUND)
     assert sorted(done + taken_back) == list(range(count))
+
+
+def test_an_error_of_the_question_whether_it_is_settled_reaches_the_worker(hot: HotPath) -> None:
+    def is_settled(_epoch: int, _delivery: Delivery) -> bool:
+        raise LookupError("no books")
+
+    inbox = inbox_of(hot, is_settled=is_settled)
+    inbox.put([(1, 10, True)])
+    with pytest.raises(LookupError, match="no books"):
+        inbox.seat().receive()
