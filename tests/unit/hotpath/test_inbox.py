@@ -153,3 +153,23 @@ def test_an_error_of_the_question_whether_it_is_settled_reaches_the_worker(hot: 
     inbox.put([(1, 10, True)])
     with pytest.raises(LookupError, match="no books"):
         inbox.seat().receive()
+
+
+def test_whoever_is_about_to_wait_sees_what_came_meanwhile(hot: HotPath) -> None:
+    """The clock is read after the first look, so what comes then comes between the two."""
+    coming: list[Delivery] = []
+
+    def clock() -> float:
+        while coming:
+            inbox.put([coming.pop()])
+        return 0.0
+
+    inbox = hot.Inbox(never, clock)
+    seat = inbox.seat()
+    coming.append((1, 10, False))
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(seat.receive)
+        try:
+            assert waiting.result(BOUND) == (0, (1, 10, False))
+        finally:
+            inbox.close()
