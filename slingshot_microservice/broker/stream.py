@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -22,9 +23,9 @@ SUPPORTED_PIKA = ">=1.3,<1.5"
 PRIVATE_NAMES = ("_on_data_available", "_output_marshaled_frames", "_terminate_stream")
 """All of pika's own names that the package rests on."""
 
-# Two more, which may be missing: then it reads in smaller pieces.
-_TRANSPORT, _READ_SIZE = "_transport", "_MAX_RECV_BYTES"
-
+# Some more, which may be missing: then it reads in smaller pieces, and sends when the loop lets it.
+_TRANSPORT, _SOCKET = "_transport", "_sock"
+_READ_SIZE, _READ_LIMIT = "_MAX_RECV_BYTES", "_MAX_CONSUME_BYTES"
 
 _READ_BYTES = 65_536
 
@@ -73,6 +74,8 @@ class StreamConnection(pika.SelectConnection):
         self._report_failure = on_failed
         self._on_received = on_received
         self._silence: SilenceWatch | None = None
+        self._socket: socket.socket | None = None  # where it may be written to past pika
+        self._unsent_bytes: Callable[[], int] = int
         super().__init__(
             parameters,
             on_open_callback=self._note_open,
@@ -82,19 +85,28 @@ class StreamConnection(pika.SelectConnection):
         )
 
     def _note_open(self, connection: Connection) -> None:
-        # pika reads 4 KiB at a time, and each piece is answered: larger ones make fewer answers.
-        transport = getattr(self, _TRANSPORT, None)
-        if hasattr(transport, _READ_SIZE):
-            setattr(transport, _READ_SIZE, _READ_BYTES)
+        self._tune(getattr(self, _TRANSPORT, None))
         heartbeat = cast(int, self.params.heartbeat)  # a number by now: both sides have agreed
         self._silence = SilenceWatch(
             self._loop, heartbeat, lambda: int(self.bytes_received), self._give_up
         )
         self._report_open(connection)
 
+    def _tune(self, transport: object) -> None:
+        # pika reads 4 KiB at a time, and each piece is answered: larger ones make fewer answers.
+        # After each it would read again, mostly in vain: the loop says when there is more.
+        for name, size in ((_READ_SIZE, _READ_BYTES), (_READ_LIMIT, 1)):
+            if hasattr(transport, name):
+                setattr(transport, name, size)
+        plain = getattr(transport, _SOCKET, None)
+        unsent_bytes = getattr(transport, "get_write_buffer_size", None)
+        if type(plain) is socket.socket and unsent_bytes is not None:  # and no TLS
+            self._socket, self._unsent_bytes = plain, unsent_bytes
+
     def _note_failure(self, connection: Connection, reason: BaseException) -> None:
         if self._silence is not None:
             self._silence.stop()
+        self._socket = None
         self._report_failure(connection, reason)
 
     def _give_up(self) -> None:
@@ -113,8 +125,24 @@ class StreamConnection(pika.SelectConnection):
             super()._on_data_available(received.other)
 
     def send(self, data: bytes) -> None:
-        """Send whole frames."""
-        self._output_marshaled_frames([data])
+        """Send whole frames: at once what the socket takes, and the rest when it takes more."""
+        sent = self._send_at_once(data)
+        if sent < len(data):
+            self._output_marshaled_frames([data[sent:]])
+
+    def _send_at_once(self, data: bytes) -> int:
+        """Send what the socket takes now; return how many bytes that are.
+
+        pika would do so in the next round of its loop, and have the system say first that it may.
+        """
+        if self._socket is None or self._unsent_bytes():
+            return 0
+        try:
+            sent = self._socket.send(data)
+        except OSError:  # it is full, or broken: pika finds out by itself
+            return 0
+        self.bytes_sent += sent
+        return sent
 
     def abandon(self, reason: str) -> None:
         """Drop the connection without another word to the broker."""
