@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,9 +19,10 @@ from functools import partial
 
 from ..errors import BrokerError
 from ..hotpath import NO_DELIVERY, Delivery, Finished, Inbox, Ledger, Publish, RawDelivery
-from .amqp import IOLoop, Link, LinkListener, Server
+from .amqp import Link, LinkListener, Server
 from .consumer import Consumer
 from .inhand import LateResults
+from .iothread import IOThread
 from .prefetch import PrefetchTuner
 from .protocol import Failure, Receiver
 from .publisher import Copy, Publisher
@@ -36,7 +36,6 @@ __all__ = ["RabbitMQBroker"]
 
 _log = logging.getLogger(__name__)
 
-_THREAD_END_SECONDS = 5.0
 _LOOK_SECONDS = 0.25  # how soon an end of the waiting is heard
 _LATE_OUTPUTS = 1_000_000
 _LATE_SECONDS = 300.0
@@ -86,13 +85,15 @@ class RabbitMQBroker:
         self._open_timeout = open_timeout
         self._on_failure = on_failure
         self._pauses = pauses
-        self._loop = IOLoop()
+        self._io = IOThread(
+            f"{service}-io", begin=self._connect, mend=self._mend, on_death=self._on_death
+        )
         self._ledger = Ledger()
         self._inbox = Inbox(self._is_settled)
         tuner = PrefetchTuner(workers)
         queues = self._queues = QueueBook(inbound, outbound)
         self._consumer = Consumer(
-            self._loop,
+            self._io.loop,
             self._ledger,
             service=service,
             queues=queues.needed(
@@ -121,7 +122,7 @@ class RabbitMQBroker:
             suspects=2 * (prefetch or tuner.limit),
         )
         self._watch = Watch(
-            self._loop,
+            self._io.loop,
             self._consumer,
             self._publisher,
             confirm_timeout=confirm_timeout,
@@ -130,7 +131,6 @@ class RabbitMQBroker:
         self._consumer.link = self._new_link("consuming", self._consumer)
         self._publisher.link = self._new_link("publishing", self._publisher)
         self._open_links = 2
-        self._thread = threading.Thread(target=self._run, name=f"{service}-io", daemon=True)
         self._late = LateResults(_LATE_OUTPUTS, _LATE_SECONDS)
         self._finished: deque[Finished] = deque()
         self._waking = False
@@ -143,7 +143,7 @@ class RabbitMQBroker:
 
     def open(self, sleep: Callable[[float], object] = time.sleep) -> None:
         """Connect and make sure that all queues exist; see `Broker.open`."""
-        self._thread.start()
+        self._io.start()
         deadline = time.monotonic() + self._open_timeout
         while time.monotonic() < deadline and not wait([self._opened], _LOOK_SECONDS).done:
             sleep(0)
@@ -152,7 +152,7 @@ class RabbitMQBroker:
     def send(self, publishes: Sequence[Publish]) -> None:
         """Publish, and return when every message is safe; see `Broker.send`."""
         if publishes:
-            self._call(partial(self._publish_now, publishes))
+            self._io.call(partial(self._publish_now, publishes))
             answers = -1
             # A million outputs may take longer than one time-out.
             while answers < self._publisher.answers:
@@ -167,7 +167,7 @@ class RabbitMQBroker:
 
     def consume(self) -> None:
         """Start taking messages; see `Broker.consume`."""
-        self._call(self._consumer.start)
+        self._io.call(self._consumer.start)
         self._await(self._started, self._consumer.link, self._open_timeout)
 
     def receiver(self) -> Receiver:
@@ -183,59 +183,56 @@ class RabbitMQBroker:
         # One wake-up serves all that is finished until the I/O thread comes to it.
         if not self._waking:
             self._waking = True
-            self._call(self._take_finished)
+            self._io.call(self._take_finished)
 
     def fail(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
         """Count a failed run; see `Broker.fail`."""
         if epoch != self._consumer.epoch:  # known before this thread begins the message again
             self._late.put(id, failure)
             return
-        self._call(partial(self._fail_now, epoch, tag, id, failure))
+        self._io.call(partial(self._fail_now, epoch, tag, id, failure))
 
     def hand_back(self, epoch: int, tag: int, id: int) -> None:
         """Return a delivery to its queue; see `Broker.hand_back`."""
-        self._call(partial(self._hand_back_now, epoch, tag, id))
+        self._io.call(partial(self._hand_back_now, epoch, tag, id))
 
     def pause(self, reason: str) -> None:
         """Take no messages for now; see `Broker.pause`."""
-        self._call(partial(self._consumer.pause, reason))
+        self._io.call(partial(self._consumer.pause, reason))
 
     def resume(self, reason: str) -> None:
         """End one reason for a pause; see `Broker.resume`."""
-        self._call(partial(self._consumer.resume, reason))
+        self._io.call(partial(self._consumer.resume, reason))
 
     def cancel(self) -> None:
         """Take no more messages; see `Broker.cancel`."""
-        self._call(self._consumer.cancel)
+        self._io.call(self._consumer.cancel)
 
     def trouble(self) -> str | None:
         """Say what keeps it from taking messages; see `Broker.trouble`."""
-        if not self._thread.is_alive():
+        if not self._io.is_alive:
             return "not connected"
         return self._publisher.link.trouble or self._consumer.trouble
 
     def has_died(self) -> bool:
         """Whether the I/O thread has died; see `Broker.has_died`."""
-        return self._thread.ident is not None and not self._thread.is_alive()
+        return self._io.has_begun and not self._io.is_alive
 
     def close(self, timeout: float) -> bool:
         """Wait until what was finished is settled, then disconnect; see `Broker.close`."""
-        if self._thread.ident is None:
-            self._loop.close()
+        if not self._io.has_begun:
+            self._io.end()
             return True
-        if not self._thread.is_alive():
+        if not self._io.is_alive:
             return False
-        self._call(self._begin_close)
+        self._io.call(self._begin_close)
         try:
             self._settled.result(timeout)
             settled = True
         except (FutureTimeoutError, BrokerError):
             settled = False
-        self._call(partial(self._disconnect, at_once=not settled))
-        self._thread.join(_THREAD_END_SECONDS)
-        if self._thread.is_alive():  # the peer does not even answer a close
-            self._call(self._loop.stop)
-            self._thread.join(_THREAD_END_SECONDS)
+        self._io.call(partial(self._disconnect, at_once=not settled))
+        self._io.end()
         return settled
 
     def _is_settled(self, epoch: int, delivery: Delivery) -> bool:
@@ -251,11 +248,6 @@ class RabbitMQBroker:
             self.finish(epoch, tag, id, result)
         return True
 
-    def _call(self, callback: Callable[[], None]) -> None:
-        # A worker that outlives the drain may come here when nobody listens any more.
-        if self._thread.is_alive():
-            self._loop.add_callback_threadsafe(callback)
-
     def _await(self, future: Future[None], link: Link, seconds: float) -> None:
         try:
             future.result(seconds)
@@ -264,7 +256,7 @@ class RabbitMQBroker:
 
     def _new_link(self, purpose: str, listener: LinkListener) -> Link:
         return Link(
-            self._loop,
+            self._io.loop,
             self._server,
             name=f"{self._service} {purpose}",
             purpose=purpose,
@@ -275,35 +267,21 @@ class RabbitMQBroker:
 
     # All that follows runs on the I/O thread.
 
-    def _run(self) -> None:
-        try:
-            self._consumer.link.connect()
-            self._publisher.link.connect()
-            self._watch.start()
-            while not self._run_loop():
-                pass
-        except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
-            _log.critical("the I/O thread has died: %r", error, exc_info=True)
-            self._fail(BrokerError(f"the I/O thread has died: {error!r}"))
-            self._inbox.close()
-            self._on_failure(error)
-        finally:
-            self._loop.close()
+    def _connect(self) -> None:
+        self._consumer.link.connect()
+        self._publisher.link.connect()
+        self._watch.start()
 
-    def _run_loop(self) -> bool:
-        """Run pika's loop; return whether that has ended, and is not to be run again."""
-        try:
-            self._loop.start()
-        except ValueError as error:
-            # pika raises it into the loop when a peer is gone again as soon as it has accepted.
-            links = (self._consumer.link, self._publisher.link)
-            if not any([link.give_up_connecting(error) for link in links]):
-                raise
-            return False
-        return True
+    def _mend(self, error: ValueError) -> bool:
+        # pika raises it into the loop when a peer is gone again as soon as it has accepted.
+        links = (self._consumer.link, self._publisher.link)
+        return any([link.give_up_connecting(error) for link in links])
 
-    def _fail(self, error: BrokerError) -> None:
-        _refuse(error, self._opened, self._sent, self._started, self._settled)
+    def _on_death(self, error: BaseException) -> None:
+        reason = BrokerError(f"the I/O thread has died: {error!r}")
+        _refuse(reason, self._opened, self._sent, self._started, self._settled)
+        self._inbox.close()
+        self._on_failure(error)
 
     def _on_refused(self, error: BrokerError) -> None:
         # Once the service runs, who is refused may be let in again; until then it is a mistake.
@@ -313,7 +291,7 @@ class RabbitMQBroker:
     def _on_link_closed(self) -> None:
         self._open_links -= 1
         if not self._open_links:
-            self._loop.stop()
+            self._io.loop.stop()
 
     def _check_opened(self) -> None:
         if self._consumer.is_declared and self._publisher.is_ready:

@@ -50,9 +50,8 @@ class Kit:
         self.consumer, self.publisher = self.broker._consumer, self.broker._publisher
         self.consumer.link = SimpleNamespace(send=self.acked.append, channel=channel)  # type: ignore[assignment]
         self.publisher.link = SimpleNamespace(send=lambda _data: None, channel=channel)  # type: ignore[assignment]
-        self.broker._thread = SimpleNamespace(is_alive=lambda: True)  # type: ignore[assignment]
-        self.broker._loop.close()
-        self.broker._loop = SimpleNamespace(add_callback_threadsafe=lambda call: call())  # type: ignore[assignment]
+        self.broker._io.end()
+        self.broker._io = SimpleNamespace(is_alive=True, call=lambda call: call())  # type: ignore[assignment]
         self.publisher._on_confirms_on(None)
         self.consumer._begin_epoch()
         self.consumer.subscription.wanted = True
