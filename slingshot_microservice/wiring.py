@@ -72,11 +72,12 @@ def build_service(
         database = _database(name, system_map, options)
         undo.pop_all()
     _log.info(
-        "service %r %s: queue %r in, %d queues out, hot path %s (%s), configuration of %s",
+        "service %r %s: queue %r in, %d queues out%s, hot path %s (%s), configuration of %s",
         name,
         __version__,
         settings.inbound,
         len(outbound),
+        " (in the memory of this process)" if isinstance(broker, MemoryBroker) else "",
         hotpath.IMPLEMENTATION,
         hotpath.REASON,
         system_map.source,
