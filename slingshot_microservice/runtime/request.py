@@ -141,7 +141,6 @@ class RequestRunner:
             session.commit()  # 4. the transaction is committed
         except BaseException:
             session.rollback()
-            raise
-        finally:
             files.discard()
+            raise
         return publishes

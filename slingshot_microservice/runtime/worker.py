@@ -65,24 +65,21 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            receive = self._broker.receiver().receive
+            receive, run, gate = self._broker.receiver().receive, self._run, self._gate
             while (work := receive()) is not None:
                 epoch, (tag, request, _) = work
-                if self._stopping or self._gate.is_closed:
+                if self._stopping or gate.is_closed:
                     self._broker.hand_back(epoch, tag, request)
+                    continue
+                try:
+                    run(epoch, tag, request)
+                except BaseException as error:  # noqa: BLE001  # even SystemExit must not lose the id
+                    self._settle(epoch, tag, request, error)
                 else:
-                    self._work_on(epoch, tag, request)
+                    gate.succeeded(request)
         except BaseException as error:  # noqa: BLE001  # reported: a silent thread is worse
             _log.critical("the worker has died: %r", error, exc_info=True)
             self._on_failure(error)
-
-    def _work_on(self, epoch: int, tag: int, request: int) -> None:
-        try:
-            self._run(epoch, tag, request)
-        except BaseException as error:  # noqa: BLE001  # even SystemExit must not lose the id
-            self._settle(epoch, tag, request, error)
-        else:
-            self._gate.succeeded(request)
 
     def _settle(self, epoch: int, tag: int, request: int, error: BaseException) -> None:
         """See to a request that failed: another try that counts or does not, or the end."""
