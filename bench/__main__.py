@@ -31,7 +31,7 @@ from . import (
 )
 from .broker import PostgreSQLServer, RabbitMQNode, version
 from .c_client import compile_c_client
-from .contestants import PIKA_CONFIRMS, Contestant, c_client, others, ours
+from .contestants import PIKA_CONFIRMS, RELAYS, Contestant, c_client, others, ours
 from .plan import FULL, QUICK, Plan
 from .report import Report, keep, show
 
@@ -58,14 +58,15 @@ def main() -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _FILE_COLUMNS
-    with Surroundings(arguments.questions, console) as surroundings:
+    kept = not (arguments.quick or arguments.clients)
+    with Surroundings(arguments.questions, console, arguments.clients) as surroundings:
         for question in arguments.questions:
             report = surroundings.answer(question, plan)
             show(report, console)
-            if not arguments.quick:
+            if kept:
                 keep(report, surroundings.facts, _RESULTS)
-    kept = f"Kept in {_RESULTS} and in README.md." if not arguments.quick else "Nothing was kept."
-    console.print(f"\n{kept}", soft_wrap=True)
+    where = f"Kept in {_RESULTS} and in README.md." if kept else "Nothing was kept."
+    console.print(f"\n{where}", soft_wrap=True)
 
 
 class Surroundings:
@@ -74,13 +75,18 @@ class Surroundings:
     Args:
         questions: The questions that will be asked.
         console: Where to say what is missing.
+        clients: Words; of the relay's clients only those with one of them in their names take
+            part. Without any, all do.
 
     Attributes:
         facts: What the figures depend on.
     """
 
-    def __init__(self, questions: Sequence[str], console: Console) -> None:
+    def __init__(
+        self, questions: Sequence[str], console: Console, clients: Sequence[str] = ()
+    ) -> None:
         self._console = console
+        self._words = clients
         self._stack = ExitStack()
         self._node = RabbitMQNode() if set(questions) - _WITHOUT_RABBITMQ else None
         self._postgresql = PostgreSQLServer() if "database" in questions else None
@@ -133,7 +139,7 @@ class Surroundings:
         if node is not None:
             known, others_known = [*self._c_clients, *ours()], others()
             pika = [each for each in others_known if each.name == PIKA_CONFIRMS]
-            everybody = [*known, *others_known]
+            everybody = self._wanted([*known, *others_known])
             answers |= {
                 "relay": lambda: relay.measure(plan, node, everybody, progress),
                 "growth": lambda: growth.measure(plan, node, known, progress),
@@ -144,6 +150,13 @@ class Surroundings:
             }
         return answers
 
+    def _wanted(self, known: Sequence[Contestant]) -> list[Contestant]:
+        return [each for each in known if not self._words or _is_meant(each.name, self._words)]
+
+
+def _is_meant(name: str, words: Sequence[str]) -> bool:
+    return any(word.casefold() in name.casefold() for word in words)
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, and keep it.")
@@ -153,10 +166,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="measure little, in a minute or two, and keep nothing"
     )
+    parser.add_argument(
+        "--clients",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="of the relay, only those with one of these words in their names; keep nothing",
+    )
     arguments = parser.parse_args()
     unknown = [question for question in arguments.questions if question not in _QUESTIONS]
     if unknown:
         parser.error(f"there is no question {unknown[0]}; there are {', '.join(_QUESTIONS)}")
+    for word in arguments.clients:
+        if not any(_is_meant(name, [word]) for name in RELAYS):
+            parser.error(f'no client is called like "{word}"; there are {"; ".join(RELAYS)}')
     arguments.questions = arguments.questions or list(_QUESTIONS)
     return arguments
 

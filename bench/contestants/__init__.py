@@ -20,6 +20,7 @@ __all__ = [
     "FASTSTREAM",
     "PIKA",
     "PIKA_CONFIRMS",
+    "RELAYS",
     "SQLALCHEMY",
     "WITHOUT_ROWS",
     "WITH_ROWS",
@@ -40,6 +41,17 @@ AIORMQ = "aiormq, uvloop"
 FASTSTREAM = "FastStream, uvloop"
 DRAMATIQ = "Dramatiq"
 CELERY = "Celery"
+RELAYS = (
+    C_CLIENT,
+    COMPILED,
+    FALLBACK,
+    PIKA,
+    PIKA_CONFIRMS,
+    AIORMQ,
+    FASTSTREAM,
+    DRAMATIQ,
+    CELERY,
+)
 SQLALCHEMY = "SQLAlchemy"
 SESSION = "ours, session alone"
 WITH_ROWS = (SESSION, COMPILED, FALLBACK)

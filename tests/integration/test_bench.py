@@ -162,3 +162,16 @@ def test_operations_are_compared_with_pika() -> None:
         row = next(line for line in lines if line.strip().startswith(operation))
         assert len(re.findall(r" [0-9]+(?= )", row)) == len(twins()) + 1
     assert lines[-1] == "Nothing was kept."
+
+
+def test_a_client_that_there_is_not_is_said_before_anything_starts() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "bench", "relay", "--clients", "ours", "kafka"],
+        cwd=_ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert result.returncode == 2
+    assert 'no client is called like "kafka"; there are C, rabbitmq-c; ours, ' in result.stderr
+    assert not result.stdout
