@@ -1,21 +1,22 @@
 """Which client talks to S3: obstore where it is installed, boto3 otherwise.
 
 What one object of 1 KiB read and one written cost the client, and ids a second with 8 threads, on
-two cores that are busy with other work (medians of 4 interleaved rounds; on quiet ones boto3 takes
-2.2 ms, and all the others less in proportion):
+two shared cores with the store beside it (medians of 5 interleaved rounds; on a quicker machine
+boto3 takes 2.2 ms, and all the others less in proportion):
 
 ===========================  ======  =========
 the client's own two calls   CPU ms  8 threads
 ===========================  ======  =========
-boto3 1.44                     6.09        157
-minio-py 7.2                   2.13        398
-obstore 0.12                   0.44      1,278
-a whole request, on boto3      6.30        131
-a whole request, on obstore    0.62        947
+boto3 1.44                     6.39        140
+minio-py 7.2                   1.83        426
+obstore 0.12                   0.46      1,377
+a whole request, on boto3      6.47        127
+a whole request, on obstore    0.61      1,259
 ===========================  ======  =========
 
-All of boto3's time is spent under the interpreter's lock, so that threads do not help. Figures of a
-quiet machine, and of larger objects, are in bench/README.md (``python -m bench files``).
+All of boto3's time is spent under the interpreter's lock, so that threads do not help. Repeat it
+with ``make bench BENCH_ARGS=files``; these are of commit fcd56b4, and bench/README.md has those of
+larger objects.
 """
 
 from __future__ import annotations
