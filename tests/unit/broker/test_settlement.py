@@ -49,7 +49,8 @@ class Kit:
         )
         self.consumer, self.publisher = self.broker._consumer, self.broker._publisher
         self.consumer.link = SimpleNamespace(send=self.acked.append, channel=channel)  # type: ignore[assignment]
-        self.publisher.link = SimpleNamespace(send=lambda _data: None, channel=channel)  # type: ignore[assignment]
+        self.sent: list[bytes] = []
+        self.publisher.link = SimpleNamespace(send=self.sent.append, channel=channel)  # type: ignore[assignment]
         self.broker._io.end()
         self.broker._io = SimpleNamespace(is_alive=True, call=lambda call: call())  # type: ignore[assignment]
         self.publisher._on_confirms_on(None)
@@ -166,3 +167,27 @@ def test_a_heartbeat_is_no_confirm(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
     assert kit.publisher.unanswered_seconds == 120
     kit.confirm()
     assert kit.publisher.unanswered_seconds == 0
+
+
+@pytest.mark.parametrize(("waiting", "pieces"), [(64, 1), (1, 2)])
+def test_what_is_finished_beside_a_backlog_leaves_together(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, waiting: int, pieces: int
+) -> None:
+    broker = kit.broker
+    receiver = broker.receiver()
+    tags = range(1, waiting + 3)
+    kit.consumer.on_received(NOTHING._replace(deliveries=[(tag, tag, False) for tag in tags]))
+    works = [receiver.receive(), receiver.receive()]
+
+    def finish(_seconds: float = 0.0) -> None:
+        if works and (work := works.pop(0)) is not None:
+            epoch, (tag, id, _) = work
+            broker.finish(epoch, tag, id, [(0, id)])
+
+    # Meanwhile, a worker finishes another one.
+    monkeypatch.setattr("slingshot_microservice.broker.rabbitmq.time.sleep", finish)
+    kit.sent.clear()
+    finish()
+    finish()
+    assert len(kit.sent) == pieces
+    assert b"".join(kit.sent).count(b"out") == 2
