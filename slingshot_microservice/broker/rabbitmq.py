@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25  # how soon an end of the waiting is heard
 # What leaves together costs one wake-up and one system call. So where there is enough to do
-# meanwhile, the I/O thread waits a moment for more that is finished.
+# meanwhile, and requests end in quick succession, the I/O thread waits a moment for more of them.
 _BACKLOG = 64  # messages that nobody has begun: even the quickest process takes longer for them
 _GATHER_SECONDS = 0.5e-3
 _LATE_OUTPUTS = 1_000_000
@@ -137,6 +137,7 @@ class RabbitMQBroker:
         self._open_links = 2
         self._late = LateResults(_LATE_OUTPUTS, _LATE_SECONDS)
         self._finished: deque[Finished] = deque()
+        self._taken_at = 0.0  # when the I/O thread has last come to them
         self._waking = False
         self._sending = False
         self._closing = False
@@ -344,8 +345,9 @@ class RabbitMQBroker:
         self._publisher.flush()
 
     def _take_finished(self) -> None:
-        if len(self._inbox) >= _BACKLOG:
+        if len(self._inbox) >= _BACKLOG and time.monotonic() - self._taken_at < _GATHER_SECONDS:
             time.sleep(_GATHER_SECONDS)
+        self._taken_at = time.monotonic()
         # Cleared first: what is appended from here on brings its own wake-up.
         self._waking = False
         take = self._finished.popleft

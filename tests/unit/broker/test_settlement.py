@@ -169,25 +169,32 @@ def test_a_heartbeat_is_no_confirm(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
     assert kit.publisher.unanswered_seconds == 0
 
 
-@pytest.mark.parametrize(("waiting", "pieces"), [(64, 1), (1, 2)])
-def test_what_is_finished_beside_a_backlog_leaves_together(
-    kit: Kit, monkeypatch: pytest.MonkeyPatch, waiting: int, pieces: int
+@pytest.mark.parametrize(
+    ("waiting", "seconds", "pieces"),
+    [(64, 0.0, 2), (1, 0.0, 3), (64, 0.001, 3)],
+    ids=["with a backlog, quickly", "without a backlog", "slowly"],
+)
+def test_what_is_finished_quickly_beside_a_backlog_leaves_together(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, waiting: int, seconds: float, pieces: int
 ) -> None:
-    broker = kit.broker
+    broker, now = kit.broker, 100.0
     receiver = broker.receiver()
-    tags = range(1, waiting + 3)
+    tags = range(1, waiting + 4)
     kit.consumer.on_received(NOTHING._replace(deliveries=[(tag, tag, False) for tag in tags]))
-    works = [receiver.receive(), receiver.receive()]
+    works = [receiver.receive() for _ in range(3)]
 
     def finish(_seconds: float = 0.0) -> None:
+        nonlocal now
+        now += seconds
         if works and (work := works.pop(0)) is not None:
             epoch, (tag, id, _) = work
             broker.finish(epoch, tag, id, [(0, id)])
 
-    # Meanwhile, a worker finishes another one.
+    # While the I/O thread sleeps, a worker finishes another one.
     monkeypatch.setattr("slingshot_microservice.broker.rabbitmq.time.sleep", finish)
+    monkeypatch.setattr("slingshot_microservice.broker.rabbitmq.time.monotonic", lambda: now)
     kit.sent.clear()
-    finish()
-    finish()
+    for _ in range(3):
+        finish()
     assert len(kit.sent) == pieces
-    assert b"".join(kit.sent).count(b"out") == 2
+    assert b"".join(kit.sent).count(b"out") == 3
