@@ -9,10 +9,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from .child import Child, resident_bytes
+from .link import ParentLink
 
 __all__ = ["Parent"]
 
@@ -139,8 +140,10 @@ class Parent:
     def _look(self) -> None:
         now = time.monotonic()
         for child in self._children:
+            link = child.link
             code = child.poll()
             if code is not None:
+                self._forget(link)
                 self._on_end(child, code)
             if child.due is not None and child.due <= now:
                 self._start(child)
@@ -153,6 +156,15 @@ class Parent:
         child.start()
         assert child.link is not None
         self._selector.register(child.link, selectors.EVENT_READ, child.link)
+
+    def _forget(self, link: ParentLink | None) -> None:
+        """Listen no more to a child that has ended, whether or not the end of its link was heard.
+
+        The next one's descriptor may have the same number.
+        """
+        if link is not None:
+            with suppress(KeyError, ValueError):  # it was heard
+                self._selector.unregister(link)
 
     def _on_running(self) -> None:
         if not self._have_run:

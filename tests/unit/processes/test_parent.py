@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from servers.ports import wait_for
 
+from slingshot_microservice.processes.parent import Parent
+
 BOUND = 30.0  # seconds after which waiting has failed
 
 PARENT = """
@@ -258,3 +260,16 @@ def test_says_which_of_its_children_takes_no_messages_and_why(kit: Kit) -> None:
     wait_for(lambda: kit.trouble().endswith(" of 2 is not running"), BOUND)
     wait_for(lambda: kit.trouble() == "None", BOUND)
     assert kit.end() == 0
+
+
+def test_a_death_that_is_seen_before_the_end_of_its_link_is_heard() -> None:
+    parent = Parent(lambda _descriptor: [sys.executable, "-c", ""], 1)
+    (child,) = parent._children
+    for _ in range(3):  # the descriptor of the next link has the same number
+        parent._start(child)
+        assert child.pid is not None
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        parent._look()
+        assert child.pid is None
+    assert not parent._selector.get_map()
+    parent._selector.close()
