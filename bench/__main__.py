@@ -151,11 +151,12 @@ class Surroundings:
         return answers
 
     def _wanted(self, known: Sequence[Contestant]) -> list[Contestant]:
-        return [each for each in known if not self._words or _is_meant(each.name, self._words)]
+        words = self._words or [""]
+        return [each for each in known if any(_is_meant(each.name, word) for word in words)]
 
 
-def _is_meant(name: str, words: Sequence[str]) -> bool:
-    return any(word.casefold() in name.casefold() for word in words)
+def _is_meant(name: str, word: str) -> bool:
+    return word.casefold() in name.casefold()
 
 
 def _arguments() -> argparse.Namespace:
@@ -178,7 +179,7 @@ def _arguments() -> argparse.Namespace:
     if unknown:
         parser.error(f"there is no question {unknown[0]}; there are {', '.join(_QUESTIONS)}")
     for word in arguments.clients:
-        if not any(_is_meant(name, [word]) for name in RELAYS):
+        if not any(_is_meant(name, word) for name in RELAYS):
             parser.error(f'no client is called like "{word}"; there are {"; ".join(RELAYS)}')
     arguments.questions = arguments.questions or list(_QUESTIONS)
     return arguments
