@@ -62,8 +62,8 @@ class Parent:
         """Run until all children have ended after a stop; only on the main thread.
 
         Returns:
-            What to exit with: 0 if every child has stopped in good order, 1 if one has not, and the
-            first child's own exit code if the program cannot be started.
+            What to exit with: 0 if every child that took messages has stopped in good order, 1 if
+            one has not, and the first child's own exit code if the program cannot be started.
         """
         with self._signals() as wake:
             self._selector.register(wake, selectors.EVENT_READ)
@@ -175,8 +175,8 @@ class Parent:
 
     def _on_end(self, child: Child, code: int) -> None:
         if self._stopping:
-            # One that was only about to start had nothing in hand.
-            if code != 0 and (child.has_run or code != -signal.SIGTERM):
+            # One that was only about to start had nothing in hand, whatever it ends with.
+            if code != 0 and child.has_run:
                 self._exit_code = self._exit_code or 1
         elif code in _MISTAKES and not self._have_run:
             self._exit_code = code

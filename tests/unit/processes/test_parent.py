@@ -200,6 +200,19 @@ def test_what_ran_once_is_worth_another_try(kit: Kit) -> None:
     assert kit.end() == 0
 
 
+@pytest.mark.parametrize("end", ["sys.exit(4)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_one_stopped_while_it_starts_had_nothing_in_hand(kit: Kit, end: str) -> None:
+    kit.start(CHILD + f"stopped.wait()\n{end}\n", 1)
+    kit.wait_for(1, "started")
+    assert kit.end() == 0
+
+
+def test_one_that_fails_while_it_stops_is_told_of(kit: Kit) -> None:
+    kit.start(RUNS + "stopped.wait()\nsys.exit(4)\n", 2)
+    kit.wait_for(2, "running")
+    assert kit.end() == 1
+
+
 def test_a_parent_that_is_killed_takes_its_children_along(kit: Kit) -> None:
     kit.start(GOOD, 2)
     pids = kit.wait_for(2, "running")
