@@ -86,7 +86,7 @@ def _keys() -> tuple[str, str]:
 
 def _ours(job: Job, client: Any) -> Copy:
     """What a service does with a request, from its first file to the removal of local copies."""
-    from slingshot_microservice.files import RequestFiles, StagingFolder
+    from slingshot_microservice.files import FileAccess, RequestFiles
     from slingshot_microservice.files.s3_clients import open_s3_store
 
     store = open_s3_store(client, _endpoint(), *_keys(), memory_limit=IN_MEMORY, read_timeout=30)
@@ -94,9 +94,9 @@ def _ours(job: Job, client: Any) -> Copy:
     ours = threading.local()  # as each worker has its own
 
     def copy(id: int) -> None:
-        if not hasattr(ours, "staging"):
-            ours.staging = StagingFolder()
-        files = RequestFiles(id, store, buckets.__getitem__, ours.staging)
+        if not hasattr(ours, "access"):
+            ours.access = FileAccess(store, buckets.__getitem__)
+        files = RequestFiles(id, ours.access)
         try:
             if job.small:
                 files.write_file("out", id).write(files.read_file("in", id).read())

@@ -7,13 +7,14 @@ boto3, and is imported only where the configuration says S3.
 from __future__ import annotations
 
 from .directory import DirectoryStore
-from .request import RequestFiles
+from .request import FileAccess, RequestFiles
 from .staging import LocalCopy, StagedFile, StagingFolder
 from .store import Content, ObjectStore
 
 __all__ = [
     "Content",
     "DirectoryStore",
+    "FileAccess",
     "LocalCopy",
     "ObjectStore",
     "RequestFiles",

@@ -15,7 +15,7 @@ from .staging import LocalCopy, StagedFile, StagingFolder
 from .store import ObjectStore
 from .uploads import Upload, upload_all
 
-__all__ = ["RequestFiles"]
+__all__ = ["FileAccess", "RequestFiles"]
 
 _LARGEST_ID = 2**64 - 1
 _IN_MEMORY = 64  # of a request's files, if they are small; more would not be little any more
@@ -24,54 +24,64 @@ _IN_MEMORY = 64  # of a request's files, if they are small; more would not be li
 _CLOSING_ERRORS = (OSError, ValueError, BufferError)
 
 
+class FileAccess:
+    """What the requests of one worker share: where their files come from and go to.
+
+    Args:
+        store: Where objects are read from and uploaded to.
+        resolve_bucket: Turns a key of the configuration into a bucket's name.
+
+    Attributes:
+        staging: Where local copies are made.
+        lock: Held by whoever opens a file or ends a request.
+    """
+
+    __slots__ = ("lock", "resolve_bucket", "staging", "store")
+
+    def __init__(self, store: ObjectStore, resolve_bucket: Callable[[str], str]) -> None:
+        self.store = store
+        self.resolve_bucket = resolve_bucket
+        self.staging = StagingFolder()
+        self.lock = threading.Lock()
+
+    def close(self) -> None:
+        """Remove what was kept for the next request: the folder of local copies."""
+        self.staging.close()
+
+
+class _Opened:
+    """What a request has opened."""
+
+    __slots__ = ("copies", "readers", "staged", "writers")
+
+    def __init__(self) -> None:
+        self.readers: list[BinaryIO | weakref.ref[io.BytesIO]] = []
+        self.writers: list[tuple[StagedFile, str, int]] = []
+        self.staged: dict[tuple[str, int], LocalCopy] = {}
+        self.copies: list[LocalCopy] = []
+
+
 class RequestFiles:
     """Gives out the files of one request, and finishes them in the order of the contract.
 
-    Making one is nearly free: what a request does not use (the staging folder, the lists) is
-    never made. ``read_file`` and ``write_file`` may be called from several threads at once;
-    `close`, `upload` and `discard` belong to the thread that runs the request. Once `close` has
-    begun, no thread gets another file.
+    Making one is nearly free, because one is made for every request: what shows whether there
+    are files at all is looked at first, and all else is made when there are. ``read_file`` and
+    ``write_file`` may be called from several threads at once; `close`, `upload` and `discard`
+    belong to the thread that runs the request. Once `close` has begun, no thread gets another
+    file.
 
     Args:
         request: The request's id, for messages; ``None`` stands for ``startup``.
-        store: Where objects are read from and uploaded to.
-        resolve_bucket: Turns a key of the configuration into a bucket's name.
-        staging: Where local copies are made. Without it the request makes a folder for itself,
-            if it needs one, and removes it in the end.
+        access: Where files come from and go to.
     """
 
-    __slots__ = (
-        "_copies",
-        "_ended",
-        "_lock",
-        "_own_staging",
-        "_readers",
-        "_request",
-        "_resolve_bucket",
-        "_staged",
-        "_staging",
-        "_store",
-        "_writers",
-    )
+    __slots__ = ("_access", "_ended", "_opened", "_request")
 
-    def __init__(
-        self,
-        request: int | None,
-        store: ObjectStore,
-        resolve_bucket: Callable[[str], str],
-        staging: StagingFolder | None = None,
-    ) -> None:
+    def __init__(self, request: int | None, access: FileAccess) -> None:
         self._request = request
-        self._store = store
-        self._resolve_bucket = resolve_bucket
-        self._lock = threading.Lock()
+        self._access = access
         self._ended = False
-        self._readers: list[BinaryIO | weakref.ref[io.BytesIO]] | None = None
-        self._writers: list[tuple[StagedFile, str, int]] | None = None
-        self._staged: dict[tuple[str, int], LocalCopy] | None = None
-        self._copies: list[LocalCopy] | None = None
-        self._staging = staging
-        self._own_staging = staging is None
+        self._opened: _Opened | None = None
 
     def read_file(self, key: str, id: int) -> BinaryIO:
         """Open object ``id`` of the bucket that ``key`` stands for.
@@ -92,7 +102,8 @@ class RequestFiles:
         if self._ended:
             raise self._ended_error("read_file")
         id = _check_arguments("read_file", key, id)
-        reader = self._store.read(self._resolve_bucket(key), id)
+        access = self._access
+        reader = access.store.read(access.resolve_bucket(key), id)
         try:
             self._keep(reader)
         except RequestEndedError:
@@ -121,7 +132,7 @@ class RequestFiles:
         if self._ended:
             raise self._ended_error("write_file")
         id = _check_arguments("write_file", key, id)
-        bucket = self._resolve_bucket(key)
+        bucket = self._access.resolve_bucket(key)
         try:
             return self._stage(bucket, id)
         except OSError as error:
@@ -134,12 +145,11 @@ class RequestFiles:
             StorageError: What ``process`` wrote cannot be brought to the local disk. The other
                 files are closed all the same.
         """
-        with self._lock:
+        with self._access.lock:
             self._ended = True
-        if self._readers is not None:
-            self._close_readers(self._readers)
-        if self._writers is not None:
-            self._close_writers(self._writers)
+        if self._opened is not None:
+            _close_readers(self._opened)
+            _close_writers(self._opened)
 
     def upload(self) -> None:
         """Upload the staged files; begin in the order in which they were first staged.
@@ -151,79 +161,54 @@ class RequestFiles:
             StorageError: A file could not be uploaded: the first such in the order. What had not
                 been begun by then was not uploaded.
         """
-        if self._staged is None:
+        opened = self._opened
+        if opened is None or not opened.staged:
             return
         self.close()
         upload_all(
-            self._store,
-            [Upload(bucket, id, copy.content) for (bucket, id), copy in self._staged.items()],
+            self._access.store,
+            [Upload(bucket, id, copy.content) for (bucket, id), copy in opened.staged.items()],
         )
-        self._remove_local_copies()
+        _remove_local_copies(opened)
 
     def discard(self) -> None:
         """Close and remove whatever is left; calling it again, or after `upload`, is fine.
 
         Never raises, so that it can be called when anything has failed.
         """
-        if not self._ended or self._readers is not None or self._writers is not None:
-            with suppress(StorageError):
-                self.close()
-        if self._copies is not None or self._own_staging:
-            self._remove_local_copies()
+        with suppress(StorageError):
+            self.close()
+        if self._opened is not None:
+            _remove_local_copies(self._opened)
 
     def _keep(self, reader: BinaryIO) -> None:
-        with self._lock:
-            if self._ended:
-                raise self._ended_error("read_file")
-            if self._readers is None:
-                self._readers = []
-            self._readers.append(_held(reader))
+        with self._access.lock:
+            self._for_opening("read_file").readers.append(_held(reader))
 
     def _stage(self, bucket: str, id: int) -> StagedFile:
-        with self._lock:
-            if self._ended:
-                raise self._ended_error("write_file")
-            if self._staging is None:
-                self._staging = StagingFolder()
-            if self._writers is None or self._staged is None or self._copies is None:
-                self._writers, self._staged, self._copies = [], {}, []
-            copy = LocalCopy(self._staging, in_memory=len(self._copies) < _IN_MEMORY)
+        with self._access.lock:
+            opened = self._for_opening("write_file")
+            copy = LocalCopy(self._access.staging, in_memory=len(opened.copies) < _IN_MEMORY)
             file = StagedFile(copy)
-            self._writers.append((file, bucket, id))
-            earlier = self._staged.get((bucket, id))
-            self._staged[bucket, id] = copy
-            self._copies.append(copy)
+            opened.writers.append((file, bucket, id))
+            earlier = opened.staged.get((bucket, id))
+            opened.staged[bucket, id] = copy
+            opened.copies.append(copy)
         if earlier is not None:
             earlier.remove()
         return file
 
-    def _close_readers(self, readers: list[BinaryIO | weakref.ref[io.BytesIO]]) -> None:
-        self._readers = None
-        for held in readers:
-            reader = held() if isinstance(held, weakref.ref) else held
-            if reader is not None:
-                with suppress(*_CLOSING_ERRORS):  # nothing depends on a reader any more
-                    reader.close()
+    def _for_opening(self, function: str) -> _Opened:
+        """Return where to note what is opened; with the lock held.
 
-    def _close_writers(self, writers: list[tuple[StagedFile, str, int]]) -> None:
-        self._writers = None
-        failure: StorageError | None = None
-        for writer, bucket, id in writers:
-            try:
-                writer.close()
-            except _CLOSING_ERRORS as error:
-                failure = failure or _local_error(error, bucket, id)
-        if failure is not None:
-            raise failure
-
-    def _remove_local_copies(self) -> None:
-        copies, self._copies, self._staged = self._copies, None, None
-        if self._own_staging:
-            if self._staging is not None:
-                self._staging.close()
-            return
-        for copy in copies or ():
-            copy.remove()
+        Raises:
+            RequestEndedError: The request is over.
+        """
+        if self._ended:
+            raise self._ended_error(function)
+        if self._opened is None:
+            self._opened = _Opened()
+        return self._opened
 
     def _ended_error(self, function: str) -> RequestEndedError:
         request = "startup" if self._request is None else f"request {self._request}"
@@ -231,6 +216,34 @@ class RequestFiles:
             f"{function} was called after {request} had ended; open files before process returns "
             f"(or its generator ends), and use the {function} that each request is given"
         )
+
+
+def _close_readers(opened: _Opened) -> None:
+    readers, opened.readers = opened.readers, []
+    for held in readers:
+        reader = held() if isinstance(held, weakref.ref) else held
+        if reader is not None:
+            with suppress(*_CLOSING_ERRORS):  # nothing depends on a reader any more
+                reader.close()
+
+
+def _close_writers(opened: _Opened) -> None:
+    writers, opened.writers = opened.writers, []
+    failure: StorageError | None = None
+    for writer, bucket, id in writers:
+        try:
+            writer.close()
+        except _CLOSING_ERRORS as error:
+            failure = failure or _local_error(error, bucket, id)
+    if failure is not None:
+        raise failure
+
+
+def _remove_local_copies(opened: _Opened) -> None:
+    copies, opened.copies = opened.copies, []
+    opened.staged.clear()
+    for copy in copies:
+        copy.remove()
 
 
 def _held(reader: BinaryIO) -> BinaryIO | weakref.ref[io.BytesIO]:

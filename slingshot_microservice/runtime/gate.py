@@ -50,6 +50,9 @@ class Gate:
         first_pause: Seconds before the first probe of a closed gate; doubles.
         longest_pause: Seconds that this grows to.
         on_failure: Called with the error when probing itself has failed, which is a bug.
+
+    Attributes:
+        is_closed: Whether something is away, so that no request should be begun.
     """
 
     def __init__(
@@ -69,15 +72,11 @@ class Gate:
         self._on_failure = on_failure
         self._lock = threading.Lock()
         self._closed: dict[str, float] = {}  # since when, by the name of what is away
+        self.is_closed = False  # kept beside it, because every request asks
         self._probing = {need.name: threading.Lock() for need in needs}
         self._stopped = threading.Event()
         self._excused: OrderedDict[int, int] = OrderedDict()  # how often in a row, by request
         self._excuses_in_a_row: Iterator[float] | None = None
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether something is away, so that no request should be begun."""
-        return bool(self._closed)
 
     def excuses(self, request: int, error: BaseException) -> bool:
         """Tell whether ``request`` failed because something is away; if so, see that it pauses.
@@ -137,6 +136,7 @@ class Gate:
         self._broker.pause(_reason(need))
         with self._lock:
             self._closed[need.name] = time.monotonic()
+            self.is_closed = True
         threading.Thread(
             target=self._keep, args=(need, error, trouble), name=f"{self._name}-gate", daemon=True
         ).start()
@@ -145,6 +145,7 @@ class Gate:
         with self._probing[need.name]:  # so that it is not closed again before the broker goes on
             with self._lock:
                 seconds = time.monotonic() - self._closed.pop(need.name)
+                self.is_closed = bool(self._closed)
             _log.warning("the %s is back after %.1f s; work is taken again", need.name, seconds)
             self._broker.resume(_reason(need))
 

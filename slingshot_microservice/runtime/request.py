@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..broker.protocol import Broker
 from ..errors import OutputError
-from ..files import ObjectStore, RequestFiles, StagingFolder
+from ..files import FileAccess, RequestFiles
 from ..hotpath import InvalidOutputError, Publish, RoutingTable
 from ..typing import CaseVariable, Output, ProcessFn, StartupFn
 
@@ -80,8 +80,7 @@ class RequestRunner:
     Args:
         process: The user's function.
         routes: Turns outputs into publishes.
-        store: Where files come from and go to.
-        resolve_bucket: Turns a key of the configuration into a bucket's name.
+        access: Where files come from and go to; closed with this.
         session: This thread's database session.
         broker: Where outputs go.
     """
@@ -91,34 +90,31 @@ class RequestRunner:
         process: ProcessFn,
         *,
         routes: Routes,
-        store: ObjectStore,
-        resolve_bucket: Callable[[str], str],
+        access: FileAccess,
         session: DatabaseSession,
         broker: Broker,
     ) -> None:
         self._process = process
         self._routes = routes
-        self._store = store
-        self._resolve_bucket = resolve_bucket
+        self._access = access
         self._session = session
         self._broker = broker
-        self._staging = StagingFolder()
 
     def run(self, epoch: int, tag: int, request: int) -> None:
         """Take one delivery through all steps; `_steps` says what it raises."""
-        files = RequestFiles(request, self._store, self._resolve_bucket, self._staging)
+        files = RequestFiles(request, self._access)
         publishes = self._steps(files, self._process, request)
         # 5. ids are published; 6. the last confirm acknowledges the message
         self._broker.finish(epoch, tag, request, publishes)
 
     def run_startup(self, startup: StartupFn) -> None:
         """Take ``startup`` through the same steps; its outputs are safe when this returns."""
-        files = RequestFiles(None, self._store, self._resolve_bucket, self._staging)
+        files = RequestFiles(None, self._access)
         self._broker.send(self._steps(files, startup))
 
     def close(self) -> None:
         """Remove what was kept for the next request: the folder of local copies."""
-        self._staging.close()
+        self._access.close()
 
     def _steps(
         self,

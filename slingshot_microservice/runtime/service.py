@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..backoff import pauses
 from ..broker.protocol import Broker
 from ..errors import DatabaseUnavailableError, DrainTimeoutError
-from ..files import ObjectStore
+from ..files import FileAccess, ObjectStore
 from ..options import Options
 from ..typing import ProcessFn, StartupFn
 from .gate import Gate
@@ -204,8 +204,7 @@ class Service:
         return RequestRunner(
             self._definition.process,
             routes=around.routes,
-            store=around.store,
-            resolve_bucket=around.resolve_bucket,
+            access=FileAccess(around.store, around.resolve_bucket),
             session=session,
             broker=around.broker,
         )

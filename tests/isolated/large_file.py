@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stores import STORES
 
-from slingshot_microservice.files import RequestFiles
+from slingshot_microservice.files import FileAccess, RequestFiles
 
 MIB = 1024 * 1024
 
@@ -32,9 +32,10 @@ def main() -> None:
     keys = os.environ["ACCESS_KEY"], os.environ["SECRET_KEY"]
     store = STORES[client](endpoint, *keys, memory_limit=8 * MIB)
     buckets = {"in": inbound, "out": outbound}
+    access = FileAccess(store, buckets.__getitem__)
 
     def copy(id: int) -> None:
-        files = RequestFiles(id, store, buckets.__getitem__)
+        files = RequestFiles(id, access)
         shutil.copyfileobj(files.read_file("in", id), files.write_file("out", id), MIB)
         files.close()
         files.upload()

@@ -13,7 +13,7 @@ from servers.s3 import S3Server
 from stores import StoreClass
 
 from slingshot_microservice.errors import ObjectNotFoundError, StorageError
-from slingshot_microservice.files import RequestFiles
+from slingshot_microservice.files import FileAccess, RequestFiles
 
 MIB = 1024 * 1024
 
@@ -33,7 +33,9 @@ def make(
     s3: S3Server, store_class: StoreClass, names: dict[str, str]
 ) -> Iterator[Callable[[int], RequestFiles]]:
     store = store_class(s3.endpoint, s3.access_key, s3.secret_key, memory_limit=8 * MIB)
-    yield lambda request: RequestFiles(request, store, names.__getitem__)
+    access = FileAccess(store, names.__getitem__)
+    yield lambda request: RequestFiles(request, access)
+    access.close()
     store.close()
 
 
@@ -42,6 +44,11 @@ def temporary(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert s3.running  # so that nothing but a request's files is made here
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
+
+
+def local_copies(temporary: Path) -> list[Path]:
+    """Return what there is but the folders of local copies, which stay for the next request."""
+    return [path for path in temporary.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("size", [0, 5, 20 * MIB])
@@ -61,7 +68,7 @@ def test_a_file_goes_from_bucket_to_bucket(
     files.upload()
     assert s3.get(names["out"], 43) == data
     files.discard()
-    assert list(temporary.iterdir()) == []
+    assert local_copies(temporary) == []
 
 
 def test_of_two_files_for_one_object_the_later_stands(
@@ -86,7 +93,7 @@ def test_a_request_that_failed_stores_nothing(
         files.read_file("in", 404)
     files.discard()
     assert s3.keys(names["out"]) == []
-    assert list(temporary.iterdir()) == []
+    assert local_copies(temporary) == []
 
 
 def test_a_bucket_that_is_missing_fails_the_upload(
@@ -101,7 +108,7 @@ def test_a_bucket_that_is_missing_fails_the_upload(
         files.upload()
     files.discard()
     assert s3.keys(names["out"]) == ["43"], "what had begun was not waited for"
-    assert list(temporary.iterdir()) == []
+    assert local_copies(temporary) == []
 
 
 def test_many_files_of_a_request_arrive(
@@ -114,7 +121,7 @@ def test_many_files_of_a_request_arrive(
         files.write_file("also-out", id).write(f"later {id}")
     files.close()
     files.upload()
-    assert list(temporary.iterdir()) == []
+    assert local_copies(temporary) == []
     assert {key: s3.get(names["out"], key) for key in s3.keys(names["out"])} == {
         str(id): b"later %d" % id for id in range(20)
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from slingshot_microservice.files import DirectoryStore, RequestFiles, StagingFolder
+from slingshot_microservice.files import DirectoryStore, FileAccess, RequestFiles, StagingFolder
 
 LARGE = b"x" * 100_000  # too large for a local copy in memory
 
@@ -39,8 +39,10 @@ def write(staging: StagingFolder, content: bytes) -> Path:
     return path
 
 
-def request_of(staging: StagingFolder, id: int, tmp_path: Path) -> RequestFiles:
-    return RequestFiles(id, DirectoryStore(tmp_path / "objects", 1000), str, staging)
+@pytest.fixture
+def access(temporary: Path, tmp_path: Path) -> FileAccess:
+    assert temporary.exists()
+    return FileAccess(DirectoryStore(tmp_path / "objects", 1000), str)
 
 
 def test_nothing_is_made_before_the_first_file(staging: StagingFolder, temporary: Path) -> None:
@@ -58,10 +60,10 @@ def test_files_are_apart_and_in_one_folder(staging: StagingFolder, temporary: Pa
 
 
 def test_a_request_takes_its_copies_away_and_leaves_the_folder(
-    staging: StagingFolder, temporary: Path, tmp_path: Path
+    access: FileAccess, temporary: Path, tmp_path: Path
 ) -> None:
     for id in (1, 2):
-        files = request_of(staging, id, tmp_path)
+        files = RequestFiles(id, access)
         files.write_file("reports", id).write(LARGE)
         files.write_file("reports", id).write(LARGE + b"%d" % id)
         files.close()
@@ -72,15 +74,15 @@ def test_a_request_takes_its_copies_away_and_leaves_the_folder(
         assert list(folder.iterdir()) == []
 
 
-def test_a_request_that_failed_takes_its_copies_away(
-    staging: StagingFolder, temporary: Path, tmp_path: Path
-) -> None:
-    beside = write(staging, b"of another request")
-    files = request_of(staging, 1, tmp_path)
+def test_a_request_that_failed_takes_its_copies_away(access: FileAccess, temporary: Path) -> None:
+    beside = write(access.staging, b"of another request")
+    files = RequestFiles(1, access)
     files.write_file("reports", 1).write(LARGE)
     files.discard()
     [folder] = temporary.iterdir()
     assert list(folder.iterdir()) == [beside]
+    access.close()
+    assert list(temporary.iterdir()) == []
 
 
 def test_closing_removes_it_and_may_be_repeated(staging: StagingFolder, temporary: Path) -> None:

@@ -23,6 +23,7 @@ from slingshot_microservice.errors import (
     StorageError,
     StorageUnavailableError,
 )
+from slingshot_microservice.files import FileAccess
 from slingshot_microservice.runtime.request import RequestRunner, Routes
 from slingshot_microservice.typing import ReadFileFn, WriteFileFn
 
@@ -60,8 +61,7 @@ class Kit:
         return RequestRunner(
             self.process,
             routes=Routes([(True, [0, 1]), (False, [2])]),
-            store=self.store,
-            resolve_bucket=BUCKETS.__getitem__,
+            access=FileAccess(self.store, BUCKETS.__getitem__),
             session=self.session,  # type: ignore[arg-type]  # a stand-in
             broker=self.broker,
         )
