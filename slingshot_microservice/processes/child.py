@@ -123,10 +123,17 @@ class Child:
             self.stop()
 
     def stop(self) -> None:
-        """Tell it to stop in good order; the second time, at once."""
+        """Tell it to stop in good order, unless it was told already: twice would mean at once."""
         if self._deadline is None:
             self._deadline = time.monotonic() + self._drain + _END_SECONDS
-        self.signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
+
+    def insist(self) -> None:
+        """Tell it to stop, and if it was told already, at once."""
+        if self._deadline is None:
+            self.stop()
+        else:
+            self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it by force: it was told to stop, and has not."""

@@ -128,14 +128,17 @@ class Parent:
                 self._stop()
 
     def _stop(self) -> None:
-        if not self._stopping:
+        again, self._stopping = self._stopping, True
+        if not again:
             _log.info(
                 "stopping %d processes", sum(child.pid is not None for child in self._children)
             )
-        self._stopping = True
         for child in self._children:
             child.due = None
-            child.stop()
+            if again:
+                child.insist()
+            else:
+                child.stop()
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -149,7 +152,7 @@ class Parent:
                 self._start(child)
             if child.deadline is not None and child.deadline <= now and child.pid is not None:
                 child.kill()
-            if self._memory_limit and child.pid is not None:
+            if self._memory_limit and not self._stopping and child.pid is not None:
                 self._check_memory(child, child.pid)
 
     def _start(self, child: Child) -> None:
@@ -169,6 +172,8 @@ class Parent:
     def _on_running(self) -> None:
         if not self._have_run:
             self._have_run = True
+            if self._stopping:  # it was told to before it could say so
+                return
             now = time.monotonic()
             for child in self._children[1:]:
                 child.due = now

@@ -32,7 +32,7 @@ sys.exit(parent.run())
 
 # Notes what it goes through in a file named by its process id.
 CHILD = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from pathlib import Path
 from slingshot_microservice.processes.link import DRAIN, RECYCLING, RUNNING, ChildLink
 notes = Path(f"{os.getpid()}.notes")
@@ -205,6 +205,31 @@ def test_one_stopped_while_it_starts_had_nothing_in_hand(kit: Kit, end: str) -> 
     kit.start(CHILD + f"stopped.wait()\n{end}\n", 1)
     kit.wait_for(1, "started")
     assert kit.end() == 0
+
+
+def test_no_others_follow_when_the_first_runs_only_in_the_stop(kit: Kit) -> None:
+    kit.start(CHILD + "stopped.wait()\nlink.say(RUNNING)\nnote('running')\n", 3)
+    kit.wait_for(1, "started")
+    assert kit.end() == 0
+    assert kit.wait_for(1, "running")
+    assert len(kit.notes()) == 1
+
+
+def test_one_that_makes_room_when_all_stop_is_told_once(kit: Kit) -> None:
+    kit.start(
+        CHILD + "memory = b'x' * (200 << 20)\n" + "link.say(RUNNING)\nstopped.wait()\n"
+        "note('draining')\nwhile not Path('go').exists():\n    time.sleep(0.01)\n",
+        1,
+        100 << 20,
+    )
+    (pid,) = kit.wait_for(1, "draining")
+    kit.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "stopping 1 processes" in kit.log.read_text(), BOUND)
+    kit.process.send_signal(signal.SIGUSR1)  # passed on in the order in which they come
+    kit.wait_for(1, "SIGUSR1")
+    (kit.folder / "go").touch()
+    assert kit.process.wait(BOUND) == 0
+    assert kit.notes()[pid].count("SIGTERM") == 1
 
 
 def test_one_that_fails_while_it_stops_is_told_of(kit: Kit) -> None:
