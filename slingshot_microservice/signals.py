@@ -60,7 +60,7 @@ class StopEvent(threading.Event):
             self._queue.get(timeout=timeout if timeout is None else max(0.0, timeout))
         except queue.Empty:
             return False
-        self._queue.put(None)  # for whoever else waits, now or later
+        self.set()  # for whoever else waits, now or later
         return True
 
     def _wait_for_alarm(self, timeout: float | None) -> bool:
@@ -99,6 +99,7 @@ class _Alarm:
 
     def __exit__(self, *exc_info: object) -> None:
         signal.set_wakeup_fd(self._previous)
+        self.wait(0)  # a signal that came after the last wait is news to the program's own
         self._bell.close()
         self._ear.close()
 
@@ -110,7 +111,7 @@ class _Alarm:
     def wait(self, timeout: float | None) -> None:
         """Return when it is or was rung, when a signal has come, or after ``timeout`` seconds."""
         self._ear.settimeout(timeout)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, BlockingIOError):
             numbers = self._ear.recv(_DRAINED_BYTES).replace(_RUNG, b"")
             if numbers and self._previous >= 0:  # the program has a descriptor of its own
                 with suppress(OSError):

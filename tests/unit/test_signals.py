@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import queue
 import random
 import signal
 import socket
@@ -185,6 +186,52 @@ def test_a_descriptor_of_the_programs_own_hears_of_signals_meanwhile_and_later(
             assert ear.recv(100) == bytes([signal.SIGUSR2])
         finally:
             signal.set_wakeup_fd(previous)
+
+
+def test_a_signal_that_comes_when_a_wait_ends_is_passed_on_too(heard: list[int]) -> None:
+    class Ending(StopEvent):
+        def is_set(self) -> bool:
+            ask()
+            return True
+
+    ear, bell = socket.socketpair()
+    with ear, bell:
+        bell.setblocking(False)
+        ear.settimeout(BOUND)
+        previous = signal.set_wakeup_fd(bell.fileno())
+        try:
+            assert Ending().wait(BOUND)
+            assert ear.recv(100) == bytes([signal.SIGUSR1])
+        finally:
+            signal.set_wakeup_fd(previous)
+    assert heard == [signal.SIGUSR1]
+
+
+def test_who_waits_beside_the_main_thread_keeps_nothing_from_it(stop: StopEvent) -> None:
+    class Slow(queue.SimpleQueue[None]):
+        def get(self, block: bool = True, timeout: float | None = None) -> None:
+            super().get(block, timeout)
+            taken.set()
+            looked.wait(BOUND)  # the main thread finds it empty, and waits on
+
+    class Looking(StopEvent):
+        def is_set(self) -> bool:
+            found = super().is_set()
+            if taken.is_set():
+                looked.set()
+            return found
+
+    taken, looked = threading.Event(), threading.Event()
+    event = Looking()
+    event._queue = Slow()
+    thread = threading.Thread(target=event.wait)
+    thread.start()
+    event.set()
+    assert taken.wait(BOUND)
+    began = time.monotonic()
+    assert event.wait(3 * BOUND)
+    assert time.monotonic() - began < 2 * BOUND
+    thread.join(BOUND)
 
 
 def test_nothing_is_left_open(stop: StopEvent) -> None:
