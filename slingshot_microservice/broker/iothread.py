@@ -40,13 +40,14 @@ class IOThread:
         self._begin = begin
         self._mend = mend
         self._on_death = on_death
+        self._begun = False  # the thread has an ident a little before it is alive
         # A daemon, so that a peer that never answers cannot keep the program from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def has_begun(self) -> bool:
         """Whether it was started."""
-        return self._thread.ident is not None
+        return self._begun
 
     @property
     def is_alive(self) -> bool:
@@ -56,6 +57,7 @@ class IOThread:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+        self._begun = True
 
     def call(self, callback: Callable[[], None]) -> None:
         """Have something called on it as soon as possible. Any thread may do so."""

@@ -194,7 +194,8 @@ class MemoryBroker:
         self.send(publishes)
         self._settle([tag], hand_back=False)
         if self._policy is None:
-            self._requeue_pauses.relax()
+            with self._queues.changed:  # another worker's request may fail meanwhile
+                self._requeue_pauses.relax()
 
     def fail(self, epoch: int, tag: int, id: int, failure: Failure) -> None:
         """Count a failed run; see `Broker.fail`."""

@@ -16,7 +16,7 @@ class RequeuePauses:
     """Pauses that grow with every failure, of one id and of all in a row.
 
     A request that fails on its own must not spin, and when everything fails (the database is
-    away), a full queue must not be run through at full speed. Used by one thread.
+    away), a full queue must not be run through at full speed. Used by one thread at a time.
 
     Args:
         first: Seconds of the first pause.

@@ -40,12 +40,14 @@ class Worker:
         self._gate = gate
         self._on_failure = on_failure
         self._stopping = False
+        self._started = False  # the thread has an ident a little before it is alive
         # A daemon, so that a request that never ends cannot keep the program from ending.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+        self._started = True
 
     def stop(self) -> None:
         """Begin no further request; what was not begun is handed back."""
@@ -54,12 +56,11 @@ class Worker:
 
     def has_died(self) -> bool:
         """Whether it works no more, although nobody has stopped it."""
-        ended = self._thread.ident is not None and not self._thread.is_alive()
-        return ended and not self._stopping
+        return self._started and not self._thread.is_alive() and not self._stopping
 
     def join(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for the end; return whether it has come."""
-        if self._thread.ident is not None:
+        if self._started:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 

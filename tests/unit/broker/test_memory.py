@@ -311,3 +311,20 @@ def test_says_what_keeps_it_from_taking_messages(consume: Open, queues: MemoryQu
     broker.cancel()
     assert broker.trouble() == "not consuming"
     assert not broker.has_died()
+
+
+def test_workers_count_failures_one_at_a_time(queues: MemoryQueues) -> None:
+    class Watched(RequeuePauses):
+        def relax(self) -> None:
+            with ThreadPoolExecutor() as pool:
+                others = pool.submit(queues.changed.acquire, blocking=False).result(BOUND)
+            assert not others, "another worker may be in the middle of `failed`"
+            super().relax()
+
+    pauses = Watched(SOON, SOON)
+    broker = MemoryBroker(queues, inbound="in", outbound=[], prefetch=1, policy=None, pauses=pauses)
+    broker.open()
+    broker.consume()
+    queues.publish("in", [b"1"])
+    ((tag, _),) = received(broker)
+    finish(broker, tag)
