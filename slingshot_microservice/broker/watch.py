@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .amqp import Channel, Connection, IOLoop, Link
@@ -59,6 +60,7 @@ class Watch:
         self._consumer_waits = _Wait()
         self._publisher_waits = _Wait()
         self._asked = 0.0
+        self._missed = (0, set[str]())  # epoch, and queues that were said to have no consumer
 
     def start(self) -> None:
         """Look from now on."""
@@ -92,14 +94,21 @@ class Watch:
 
     def _ask(self, connection: Connection) -> None:
         epoch = self._consumer.epoch
-
-        def check(consumers: int) -> None:
-            consuming = self._consumer.subscription.state is SubscriptionState.CONSUMING
-            if not consumers and consuming and epoch == self._consumer.epoch:
-                self._consumer.link.restart("RabbitMQ knows of no consumer on the queue")
-
         for queue in self._consumer.subscription.queues:
-            _ConsumerCount(connection, queue, check)
+            _ConsumerCount(connection, queue, partial(self._check_count, epoch, queue))
+
+    def _check_count(self, epoch: int, queue: str, consumers: int) -> None:
+        """Take an answer. Of a quorum queue that is busy RabbitMQ says 0, too: so it says it twice."""
+        missed = self._missed[1] if self._missed[0] == epoch else set[str]()
+        self._missed = epoch, missed
+        consuming = self._consumer.subscription.state is SubscriptionState.CONSUMING
+        if consumers or not consuming or epoch != self._consumer.epoch:
+            missed.discard(queue)
+        elif queue in missed:
+            self._consumer.link.restart("RabbitMQ knows of no consumer on the queue")
+        else:
+            missed.add(queue)
+            self._asked = -_CONSUMER_SECONDS  # at the next look
 
     def _look_at_publisher(self, now: float) -> None:
         link, seconds = self._publisher.link, self._publisher.unanswered_seconds

@@ -82,16 +82,16 @@ class ParkedQueue:
         """Return how many messages wait, and how many consumers there are."""
         channel = self._connection.channel()
         try:
-            found = channel.ask(channel.pika.queue_declare, self.name, passive=True)
+            messages, consumers = channel.count(self.name)
         except ChannelClosedByBroker as error:
             if error.reply_code != _NOT_FOUND:
                 raise
             return 0, 0
         channel.close()
-        if found.consumer_count:
+        if consumers:
             _log.warning(
                 "queue %r has %d other consumers; messages in their hands are not seen here",
                 self.name,
-                found.consumer_count,
+                consumers,
             )
-        return found.message_count, found.consumer_count
+        return messages, consumers

@@ -138,8 +138,7 @@ class ParkedWalk:
             if channel.wait(lambda: self._received > before, _LOOK_SECONDS):
                 return True
             # What came to us before the answer to this has been counted when it is here.
-            found = channel.ask(channel.pika.queue_declare, self._queue, passive=True)
-            left = found.message_count
+            left, _ = channel.count(self._queue)
             if self._received > before or not left:
                 return self._received > before
         raise BrokerError(

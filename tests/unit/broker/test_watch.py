@@ -17,12 +17,24 @@ LOOK = 2.0
 
 
 class Link:
-    """A link in a state that a test sets; notes why it was to be made anew."""
+    """A link in a state that a test sets; notes why it was to be made anew.
+
+    It answers each question how many consumers there are: as in the list, and then with one.
+    """
 
     def __init__(self) -> None:
         self.is_connected = self.is_ready = True
-        self.connection = SimpleNamespace(channel=lambda on_open_callback: None)
+        self.connection = self
+        self.consumers: list[int] = []
         self.restarts: list[str] = []
+
+    def channel(self, on_open_callback: Callable[[Any], None]) -> None:
+        def declare(_queue: str, *, passive: bool, callback: Callable[[Any], None]) -> None:
+            assert passive
+            count = self.consumers.pop(0) if self.consumers else 1
+            callback(SimpleNamespace(method=SimpleNamespace(consumer_count=count)))
+
+        on_open_callback(SimpleNamespace(is_open=False, queue_declare=declare))
 
     def restart(self, reason: str, *, at_once: bool = False) -> None:
         self.restarts.append(reason)
@@ -152,3 +164,31 @@ def test_a_long_request_is_warned_of_once(scene: Scene, caplog: pytest.LogCaptur
 def test_a_request_that_does_not_end_is_measured_all_the_same(scene: Scene) -> None:
     scene.run(3 * LOOK)
     assert scene.tuned == [LOOK, 2 * LOOK, 3 * LOOK]
+
+
+@pytest.mark.parametrize(
+    ("counts", "reasons"),
+    [
+        ([0, 0], ["RabbitMQ knows of no consumer on the queue"]),
+        ([1, 0, 0], ["RabbitMQ knows of no consumer on the queue"]),
+        ([0, 1, 0, 1], []),  # a quorum queue that is busy does not say how many there are
+    ],
+)
+def test_a_consumer_that_is_not_known_of_twice_is_made_again(
+    scene: Scene, counts: list[int], reasons: list[str]
+) -> None:
+    scene.now = 1_000.0
+    scene.consumer.link.consumers = counts
+    scene.run(100)
+    assert not counts, "RabbitMQ was asked so often"
+    assert scene.restarts == (reasons, [])
+
+
+def test_a_consumer_is_counted_on_one_channel_at_a_time(scene: Scene) -> None:
+    scene.now = 1_000.0
+    scene.consumer.link.consumers = [0]
+    scene.run(LOOK)
+    scene.consumer.epoch += 1
+    scene.consumer.link.consumers = [0]
+    scene.run(100)
+    assert scene.restarts == ([], [])
