@@ -42,6 +42,10 @@ class ConsumerEvents(Protocol):
         """RabbitMQ has confirmed the consumer."""
         ...
 
+    def on_stopped(self) -> None:
+        """RabbitMQ has confirmed that nothing more is sent, and all that was sent is here."""
+        ...
+
     def on_queue_error(self, queue: str, error: BrokerError) -> None:
         """A queue cannot be had."""
         ...
@@ -299,6 +303,7 @@ class Consumer:
             self._events.on_consuming()
         elif state is SubscriptionState.IDLE and not self.subscription.wanted:
             self._consuming = False
+            self._events.on_stopped()
         elif state is SubscriptionState.IDLE:
             # Between two consumers: of what the next one may have no more, let others have it.
             self._refuse_all(self._isolation.take_back(keep=self._prefetch))

@@ -30,6 +30,7 @@ from .queues import QueueBook
 from .requeue import RequeuePauses
 from .retries import RetryPolicy
 from .settlement import Settlement
+from .subscription import SubscriptionState
 from .watch import Watch
 
 __all__ = ["RabbitMQBroker"]
@@ -308,6 +309,10 @@ class RabbitMQBroker:
         """RabbitMQ has confirmed the consumer; see `ConsumerEvents`."""
         _fulfil(self._started)
 
+    def on_stopped(self) -> None:
+        """Nothing more is on its way to us; see `ConsumerEvents`."""
+        self._check_settled()
+
     def on_queue_error(self, queue: str, error: BrokerError) -> None:
         """A queue cannot be had; see `ConsumerEvents`."""
         beside = self._queues.beside
@@ -405,7 +410,9 @@ class RabbitMQBroker:
 
     def _check_settled(self) -> None:
         idle = self._publisher.is_idle and not self._finished
-        if self._closing and idle:
+        # What was on its way is handed back; lost with the connection it would be a suspect.
+        consumes = self._consumer.subscription.state is not SubscriptionState.IDLE
+        if self._closing and idle and not consumes:
             _fulfil(self._settled)
 
     def _disconnect(self, *, at_once: bool) -> None:
