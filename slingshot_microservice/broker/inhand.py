@@ -48,6 +48,12 @@ class InHand:
         return next(found, None)
 
     @property
+    def span(self) -> int:
+        """How many deliveries have come in since the oldest that is in hand."""
+        arrivals = self._arrivals
+        return arrivals[-1].last_tag - arrivals[0].last_tag if arrivals else 0
+
+    @property
     def seconds(self) -> float:
         """How long the oldest has been in hand."""
         return time.monotonic() - self._arrivals[0].time if self._arrivals else 0.0
