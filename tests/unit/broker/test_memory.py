@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,14 +169,24 @@ def test_a_message_comes_again_after_its_pause(
     assert waiting.result(BOUND) == (1, (2, 1, False)), "under a new tag"
 
 
-def test_the_shorter_pause_ends_first(queues: MemoryQueues, consume: Open) -> None:
+def test_the_shorter_pause_ends_first(
+    queues: MemoryQueues, consume: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("slingshot_microservice.broker.memory.time", clock)
     put(queues, 1, 2, 3)
     broker = consume()
     assert ids(broker, 3) == [1, 2, 3]
     wait(broker, 1, LONG)
-    wait(broker, 3, 3 * SOON)
-    wait(broker, 2, SOON)
-    assert ids(broker, 2) == [2, 3]
+    wait(broker, 3, 3.0)
+    wait(broker, 2, 1.0)
+    now = 2.0
+    assert ids(broker) == [2]
+    assert queues.bodies("in") == [], "the others still wait"
+    now = 4.0
+    assert ids(broker) == [3]
+    assert queues.bodies("in") == []
 
 
 def test_a_receiver_is_woken_by_a_message(
