@@ -71,4 +71,4 @@ def test_is_tried_again_and_again(peer: ResettingPeer) -> None:
         broker.open()
     broker.close(0)
     assert not failures, "it goes on for ever"
-    assert peer.resets > 20
+    assert peer.resets > 2
