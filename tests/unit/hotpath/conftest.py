@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 from hotpaths import IMPLEMENTATIONS, HotPath, load
+from hypothesis import HealthCheck, settings
+
+# What takes long on a machine that is busy with other things is not wrong.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 # Of the session, because hypothesis calls a test many times with one fixture.

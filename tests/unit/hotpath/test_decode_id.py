@@ -130,7 +130,7 @@ LIKELY = st.tuples(
 
 @given(body=st.one_of(st.binary(max_size=40), st.text(max_size=30).map(str.encode), LIKELY))
 @example(body=b"\xc2\x851\xc2\x85")
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_agrees_with_the_rule_said_in_another_way(hot: HotPath, body: bytes) -> None:
     expected = oracle(body)
     if expected is None:

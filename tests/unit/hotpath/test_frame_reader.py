@@ -146,7 +146,7 @@ def test_the_story_in_small_pieces(hot: HotPath, size: int) -> None:
     story=st.lists(st.sampled_from(STORY), max_size=12),
     positions=st.lists(st.integers(0, 5_000), max_size=12),
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_story_cut_anywhere(hot: HotPath, story: list[Piece], positions: list[int]) -> None:
     data = b"".join(piece.data for piece in story)
     assert read(hot.FrameReader(frames.CHANNEL), cut(data, positions)) == expected(story)

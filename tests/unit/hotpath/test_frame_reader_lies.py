@@ -164,7 +164,7 @@ def test_a_size_that_lies_costs_no_memory(hot: HotPath) -> None:
 
 
 @given(garbage=st.lists(st.binary(max_size=60), max_size=4), begin=st.booleans())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_garbage_is_refused_and_is_never_an_id(
     hot: HotPath, garbage: list[bytes], begin: bool
 ) -> None:
@@ -184,7 +184,7 @@ NO_DIGITS = [b"", b"\x00", b"\x01", b"\x3c", b"\xce", b"\xff", b"\xce\xce"]
 
 
 @given(position=st.integers(0, len(STREAM) - 1), change=st.sampled_from(NO_DIGITS))
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_a_damaged_stream_never_yields_an_id_that_was_not_sent(
     hot: HotPath, position: int, change: bytes
 ) -> None:

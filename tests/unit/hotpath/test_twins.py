@@ -39,7 +39,7 @@ BODIES = st.one_of(
 
 
 @given(body=BODIES)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_decode_id(body: bytes) -> None:
     both(lambda twin: twin.decode_id(body))
 
@@ -131,20 +131,19 @@ ROUTES = st.lists(st.tuples(CASES, st.lists(st.integers(0, 5), max_size=3)), max
 
 
 @given(routes=ROUTES, case=st.one_of(CASES, ODD))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_lookup(routes: list[Any], case: object) -> None:
     both(lambda twin: twin.RoutingTable(routes).lookup(case))
 
 
 @given(routes=ROUTES, outputs=st.lists(OUTPUTS, max_size=6))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_plan(routes: list[Any], outputs: list[object]) -> None:
     both(lambda twin: twin.RoutingTable(routes).plan(outputs))
     both(lambda twin: twin.RoutingTable(routes).plan(output for output in outputs))
 
 
 @given(routes=ROUTES, outputs=st.lists(st.tuples(st.integers(0, ID_MAX), CASES)))
-@settings(deadline=None)
 def test_plan_of_what_may_be_sent(routes: list[Any], outputs: list[object]) -> None:
     both(lambda twin: twin.RoutingTable(routes).plan(outputs))
 
@@ -231,7 +230,7 @@ WRITES = st.lists(
 
 
 @given(channel=st.sampled_from([0, 1, 256, 65_535]), writes=WRITES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_writer(channel: int, writes: list[Any]) -> None:
     def write(twin: Any) -> list[object]:
         writer = twin.FrameWriter(channel, QUEUES)
@@ -302,7 +301,7 @@ def test_every_kind_of_frame_cut_at_every_position() -> None:
 
 
 @given(seed=st.integers(0, 2**32), length=st.integers(1, 6), cuts=st.lists(st.integers(0, 2_000)))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_streams_cut_anywhere(seed: int, length: int, cuts: list[int]) -> None:
     data = streams.stream(Random(seed), length)
     bounds = [0, *sorted(at % (len(data) + 1) for at in cuts), len(data)]
@@ -313,7 +312,7 @@ def test_streams_cut_anywhere(seed: int, length: int, cuts: list[int]) -> None:
 
 
 @given(seed=st.integers(0, 2**32), lies=st.integers(1, 4), pieces=st.integers(1, 9))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_streams_that_lie(seed: int, lies: int, pieces: int) -> None:
     random = Random(seed)
     data = streams.stream(random, 4)
@@ -323,7 +322,7 @@ def test_streams_that_lie(seed: int, lies: int, pieces: int) -> None:
 
 
 @given(pieces=st.lists(st.binary(max_size=40), max_size=5))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_bytes_of_any_kind(pieces: list[bytes]) -> None:
     both(read, pieces)
 
@@ -334,7 +333,7 @@ def test_bytes_of_any_kind(pieces: list[bytes]) -> None:
     fields=st.binary(max_size=40),
     size=st.integers(0, 2**64 - 1),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_fields_of_any_kind(kind: int, number: int, fields: bytes, size: int) -> None:
     payload = b"\x00\x3c" + number.to_bytes(2, "big") + fields
     one = streams.frame(kind, payload)

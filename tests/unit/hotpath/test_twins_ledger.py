@@ -84,7 +84,7 @@ class Books:
 
 
 @given(steps=STEPS)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 def test_any_sequence(steps: list[Any]) -> None:
     def keep(twin: Any) -> list[object]:
         books = Books(twin)
@@ -94,7 +94,7 @@ def test_any_sequence(steps: list[Any]) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_with_so_much_open_that_memory_is_taken_again(data: st.DataObject) -> None:
     rounds = data.draw(
         st.lists(
