@@ -18,6 +18,8 @@ NO, REQUIRE = "SLINGSHOT_NO_EXTENSIONS", "SLINGSHOT_REQUIRE_EXTENSIONS"
 ERRORS = "SLINGSHOT_WARNINGS_ARE_ERRORS"
 NO_COMPILER = {"CC": "/nonexistent/cc"}
 
+pytestmark = pytest.mark.timeout(600)  # a compiler has much to do
+
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
@@ -41,7 +43,7 @@ def build(sources: Path, *command: str, **environment: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=500,
     )
 
 

@@ -10,12 +10,15 @@ from collections import Counter
 from dataclasses import dataclass
 
 import frames
+import pytest
 from hotpaths import Books, load
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from slingshot_microservice.hotpath import NO_DELIVERY, Publish
+
+pytestmark = pytest.mark.timeout(600)  # of many steps each
 
 Outputs = list[Publish]
 
@@ -246,7 +249,7 @@ class CompiledLedgerMachine(LedgerMachine):
     implementation = "_compiled"
 
 
-SETTINGS = settings(max_examples=400, stateful_step_count=40, deadline=None)
+SETTINGS = settings(max_examples=400, stateful_step_count=40)
 LedgerMachine.TestCase.settings = SETTINGS
 CompiledLedgerMachine.TestCase.settings = SETTINGS
 TestLedgerModel = LedgerMachine.TestCase
