@@ -42,10 +42,10 @@ def live(port: int) -> Health:
 
 
 def ready(port: int) -> Health:
-    """Ask whether it takes work. Nobody listening is status 0."""
+    """Ask whether it takes work. Nobody listening, or no answer, is status 0."""
     try:
         return probe(port, "/readyz")
-    except ConnectionError as error:
+    except OSError as error:  # or a time-out of one that is slow
         return Health(0, str(error))
 
 
