@@ -245,9 +245,11 @@ class RabbitMQNode(QueueClient):
     def _start_port_mapper(self) -> ServerProcess:
         # Started by the node it would become a daemon, which outlives the tests.
         port = self._environment["ERL_EPMD_PORT"]
-        return ServerProcess(
+        mapper = ServerProcess(
             [self._epmd, "-address", LOOPBACK, "-port", port], self._folder / "epmd.log"
         )
+        mapper.wait_until(lambda: listens(LOOPBACK, int(port)))  # or the node starts its own
+        return mapper
 
     def _refuse_external(self, verb: str) -> None:
         if self.external:
