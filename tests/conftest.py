@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from servers.pass_store import PasswordStore
+from servers.ports import LOOPBACK
 from servers.postgresql import PostgreSQLServer
 from servers.processes import ServerUnavailableError
 from servers.rabbitmq import RabbitMQNode
@@ -80,6 +82,14 @@ def password_store() -> Iterator[PasswordStore]:
     """A GNU pass store."""
     with _never_in_silence(), PasswordStore() as store:
         yield store
+
+
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A TCP port of loopback on which nothing listens, nor can while the test runs."""
+    with socket.socket() as holder:
+        holder.bind((LOOPBACK, 0))
+        yield holder.getsockname()[1]
 
 
 @pytest.fixture

@@ -12,12 +12,18 @@ LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.02
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a TCP port on which nothing listens on loopback."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on which nothing listens on loopback; another one each time."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def listens(host: str, port: int) -> bool:

@@ -239,10 +239,10 @@ def test_a_stop_before_the_start_ends_it_at_once(sys_map: Path) -> None:
 
 
 def test_a_stop_ends_the_waiting_for_a_configuration_service(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, dead_port: int
 ) -> None:
     caplog.set_level(logging.INFO)
-    host = f"http://127.0.0.1:{free_port()}"
+    host = f"http://127.0.0.1:{dead_port}"
     service = Microservice("shout", host, process, startup_timeout=1000)
     thread = threading.Thread(target=service.start)
     thread.start()
@@ -345,9 +345,9 @@ def test_probes_are_answered_from_the_start_to_the_end(sys_map: Path) -> None:
     assert not listens("127.0.0.1", port)
 
 
-def test_probes_are_answered_while_the_configuration_service_is_away() -> None:
+def test_probes_are_answered_while_the_configuration_service_is_away(dead_port: int) -> None:
     port = free_port()
-    host = f"http://127.0.0.1:{free_port()}"
+    host = f"http://127.0.0.1:{dead_port}"
     service = Microservice("shout", host, process, startup_timeout=1000, health_port=port)
     running = threading.Thread(target=service.start)
     running.start()

@@ -189,9 +189,9 @@ def test_a_service_that_starts_late_is_waited_for(
 
 
 def test_an_unreachable_host_is_given_up_when_the_time_is_over(
-    clock: Clock, connect: Callable[..., HttpSystemMap]
+    clock: Clock, connect: Callable[..., HttpSystemMap], dead_port: int
 ) -> None:
-    url = f"http://127.0.0.1:{unused_port()}"
+    url = f"http://127.0.0.1:{dead_port}"
     with pytest.raises(ConfigurationUnavailableError) as caught:
         connect(url).service("shout")
     message = str(caught.value)
@@ -202,10 +202,10 @@ def test_an_unreachable_host_is_given_up_when_the_time_is_over(
 
 
 def test_a_bucket_is_given_up_sooner_because_a_request_is_held(
-    clock: Clock, connect: Callable[..., HttpSystemMap]
+    clock: Clock, connect: Callable[..., HttpSystemMap], dead_port: int
 ) -> None:
     with pytest.raises(ConfigurationUnavailableError, match="connection refused; tried for"):
-        connect(f"http://127.0.0.1:{unused_port()}").bucket("shout", "in")
+        connect(f"http://127.0.0.1:{dead_port}").bucket("shout", "in")
     assert sum(clock.naps) == pytest.approx(5)
 
 
@@ -264,12 +264,14 @@ def test_a_check_asks_only_once(
     assert clock.naps == []
 
 
-def test_waiting_for_a_service_may_be_ended(client: HttpSystemMap, clock: Clock) -> None:
+def test_waiting_for_a_service_may_be_ended(
+    client: HttpSystemMap, clock: Clock, dead_port: int
+) -> None:
     def interrupt() -> None:
         raise InterruptedError
 
     clock.on_nap = interrupt
-    client._base = f"http://127.0.0.1:{unused_port()}"
+    client._base = f"http://127.0.0.1:{dead_port}"
     with pytest.raises(InterruptedError):
         client.broker()
 
