@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from servers.ports import LOOPBACK, free_port, wait_for
+from servers.ports import LOOPBACK, wait_for
 from servers.proxy import Direction, Proxy
 
 SHORT = 0.2
+BOUND = 30.0  # seconds after which waiting has failed
 NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -59,7 +60,7 @@ def client(proxy: Proxy) -> Iterator[socket.socket]:
 
 
 def connect(proxy: Proxy) -> socket.socket:
-    return socket.create_connection((proxy.host, proxy.port), timeout=10)
+    return socket.create_connection((proxy.host, proxy.port), timeout=BOUND)
 
 
 def receive(client: socket.socket, count: int) -> bytes:
@@ -81,7 +82,7 @@ def is_silent(client: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        client.settimeout(10)
+        client.settimeout(BOUND)
     return False
 
 
@@ -189,11 +190,11 @@ def test_a_slow_wire_takes_its_time(proxy: Proxy, client: socket.socket) -> None
     proxy.slow(10_000, Direction.DOWN)
     begin = time.monotonic()
     assert passes(client, b"x" * 3_000)
-    assert 0.2 < time.monotonic() - begin < 3
+    assert time.monotonic() - begin > 0.2
     proxy.slow(0)
     begin = time.monotonic()
     assert passes(client, b"x" * 300_000)
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 20, "as slow as before, it would take thirty"
 
 
 def test_a_refusing_proxy_keeps_what_it_has_and_listens_again(
@@ -209,10 +210,12 @@ def test_a_refusing_proxy_keeps_what_it_has_and_listens_again(
         assert passes(next_client)
 
 
-def test_a_target_that_is_away_closes_what_comes() -> None:
-    with Proxy(LOOPBACK, free_port()) as proxy, connect(proxy) as client:
-        with pytest.raises(ConnectionResetError):
+def test_a_target_that_is_away_closes_what_comes(dead_port: int) -> None:
+    with Proxy(LOOPBACK, dead_port) as proxy:
+        # The reset may come as early as before the connection is known to be made.
+        with pytest.raises(ConnectionResetError), connect(proxy) as client:
             client.recv(1)
+        assert proxy.accepted == 1
         wait_for(lambda: proxy.open == 0, what="the connection to be over")
 
 
