@@ -10,7 +10,7 @@ from .ports import LOOPBACK, wait_for
 
 __all__ = ["Health", "live", "probe", "ready", "wait_until_ready", "wait_until_unready"]
 
-_SECONDS = 10.0
+_SECONDS = 20.0
 _OK = 200
 
 
