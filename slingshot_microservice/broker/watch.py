@@ -98,7 +98,7 @@ class Watch:
             _ConsumerCount(connection, queue, partial(self._check_count, epoch, queue))
 
     def _check_count(self, epoch: int, queue: str, consumers: int) -> None:
-        """Take an answer. Of a quorum queue that is busy RabbitMQ says 0, too: so it says it twice."""
+        """Take an answer; RabbitMQ says 0 of a quorum queue that is busy, too, but not twice."""
         missed = self._missed[1] if self._missed[0] == epoch else set[str]()
         self._missed = epoch, missed
         consuming = self._consumer.subscription.state is SubscriptionState.CONSUMING

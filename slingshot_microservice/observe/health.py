@@ -96,6 +96,7 @@ class _Server(ThreadingHTTPServer):
     """A thread a connection, and no more connections than we want threads."""
 
     daemon_threads = True
+    request_queue_size = 128  # of five, a crowd would lose many, and wait a second for each
     allow_reuse_port = False  # or two services would share a port, and answer for each other
 
     def __init__(self, host: str, port: int, questions: dict[str, Question]) -> None:

@@ -210,7 +210,7 @@ def test_a_signal_that_comes_when_a_wait_ends_is_passed_on_too(heard: list[int])
     assert heard == [signal.SIGUSR1]
 
 
-def test_who_waits_beside_the_main_thread_keeps_nothing_from_it(stop: StopEvent) -> None:
+def test_who_waits_beside_the_main_thread_keeps_nothing_from_it() -> None:
     class Slow(queue.SimpleQueue[None]):
         def get(self, block: bool = True, timeout: float | None = None) -> None:
             super().get(block, timeout)
