@@ -12,6 +12,8 @@ import pytest
 from servers.cluster import RabbitMQCluster
 from servers.rabbitmq import RabbitMQNode
 
+from slingshot_microservice.broker.prefetch import PREFETCH_MAX
+
 from .plan import Behaviour
 from .scene import Scene
 from .sizes import sized
@@ -25,6 +27,9 @@ SECONDS = sized(small=20.0, full=180.0)
 AWAY_SECONDS = 25.0
 HEARTBEAT = 4
 IDS_A_ROUND = 6_500  # more than can be done while the node is away
+# More than is in hand at most: what is in hand still runs when there is no leader.
+TAKEN_OVER = PREFETCH_MAX + 500
+TAKE_OVER_SECONDS = 100.0
 BEFORE_THE_FAULT = 200
 JOB = Behaviour(seconds=0.004)
 DRAIN_SECONDS = 120.0
@@ -64,8 +69,9 @@ def test_leader(scene: Scene, cluster: RabbitMQCluster, how: str) -> None:
         # The one that leads what comes in, and the one that leads what goes out, in turn.
         leader = cluster.leader((scene.inbound, scene.outbound)[len(pauses) % 2])
         lose(leader, how)
-        moment = time.time()
-        pass_time(time.monotonic(), AWAY_SECONDS)
+        moment, lost = time.time(), time.monotonic()
+        wait_for_runs(ledger, ledger.runs() + TAKEN_OVER, TAKE_OVER_SECONDS)
+        pass_time(lost, AWAY_SECONDS)
         pauses.append(longest_pause(scene, moment))
         cluster.find(leader)
         for queue in (scene.inbound, scene.outbound):
@@ -77,7 +83,6 @@ def test_leader(scene: Scene, cluster: RabbitMQCluster, how: str) -> None:
         "drained, queues empty at the end"
     )
     ledger.check()
-    assert min(pauses) < AWAY_SECONDS, "the others never took over while the node was away"
 
 
 def longest_pause(scene: Scene, moment: float) -> float:
