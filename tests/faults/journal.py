@@ -19,8 +19,9 @@ class Event(NamedTuple):
     Attributes:
         time: When, in Unix seconds.
         pid: In which process.
-        kind: ``hello``, with the hot path's implementation; then ``start``, ``end``, ``fail`` of
-            ``process``; ``die`` just before a death that was planned.
+        kind: ``hello``, with the hot path's implementation; ``running`` when requests are taken;
+            ``start``, ``end``, ``fail`` of ``process``; ``die`` just before a death that was
+            planned.
         id: Of which request; `NO_ID` where it is none.
         text: What else there is to say.
     """

@@ -93,7 +93,9 @@ def main() -> None:
     deaths.watch()
     work = Work(plan, journal, deaths)
     options: dict[str, Any] = dict(plan.options)
-    Microservice(plan.name, plan.config_host, work.process, **options).start()
+    Microservice(plan.name, plan.config_host, work.process, **options).start(
+        on_running=lambda: journal.write("running")
+    )
 
 
 if __name__ == "__main__":

@@ -149,13 +149,13 @@ class Scene:
 
         def nothing_to_do() -> bool:
             self.revive(service, dies_of)
-            return not any(map(self.depth, self._worked_on))
+            return service.has_run and not any(map(self.depth, self._worked_on))
 
         self.ledger.wait_until_accounted(timeout, lambda: self.revive(service, dies_of))
         for _ in range(_ROUNDS):
             with suppress(TimeoutError):  # what is left then is noted in the end
                 wait_for(nothing_to_do, timeout)
-            service.stop()
+            service.stop(expected=dies_of)
             # What it had been sent and had not begun is in its queue again.
             if not self.waiting():
                 break

@@ -44,6 +44,7 @@ class Service:
             name: value for name, value in os.environ.items() if name.endswith("_EXTENSIONS")
         }
         self._process: ServerProcess | None = None
+        self._noted: set[tuple[int, str]] = set()  # process and kind of event
         self.log = folder / "service.log"
         self.exits: list[int] = []
         self.deaths = 0
@@ -54,6 +55,11 @@ class Service:
         return self._process is not None and self._process.running
 
     @property
+    def has_run(self) -> bool:
+        """Whether its present life has begun to take requests; before, a signal just ends it."""
+        return self._has_noted("running")
+
+    @property
     def pid(self) -> int:
         """The process id of its present life."""
         assert self._process is not None
@@ -62,11 +68,13 @@ class Service:
     def start(self) -> None:
         """Begin a life; return when the program has got going (it need not have connected)."""
         assert not self.running
+        self._noted.clear()
         command: list[str | Path] = [beside_python() / "python", "-m", "faults.program"]
         self._process = ServerProcess(
             [*command, self._plan], self.log, environment=self._environment
         )
-        self._process.wait_until(self._has_said_hello, _START_SECONDS)
+        # It may be one that ends by itself, and has done so before anybody looks.
+        self._process.wait_until(lambda: self._has_noted("hello"), _START_SECONDS, lasting=False)
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""
@@ -74,13 +82,18 @@ class Service:
         self._process.kill()
         self.deaths += 1
 
-    def stop(self, timeout: float = 40.0) -> float:
-        """Stop it with SIGTERM; return how many seconds it took to end."""
+    def stop(self, timeout: float = 40.0, expected: Sequence[int] = ()) -> float:
+        """Stop it with SIGTERM; return how many seconds it took to end.
+
+        Args:
+            timeout: Seconds after which it is killed.
+            expected: What it may end with by itself just before.
+        """
         assert self._process is not None
         begin = time.monotonic()
         self._process.end(timeout=timeout)
         seconds = time.monotonic() - begin
-        self._note_exit()
+        self._note_exit(expected)
         return seconds
 
     def revive(self, expected: Sequence[int] = ()) -> bool:
@@ -133,6 +146,6 @@ class Service:
         else:
             self.exits.append(code)
 
-    def _has_said_hello(self) -> bool:
-        events = self._journal.read()
-        return any(event.kind == "hello" and event.pid == self.pid for event in events)
+    def _has_noted(self, kind: str) -> bool:
+        self._noted.update((event.pid, event.kind) for event in self._journal.read())
+        return (self.pid, kind) in self._noted

@@ -136,21 +136,36 @@ class ServerProcess:
         lines = self._log.read_text(errors="replace").splitlines()
         return "\n".join(lines[-_LOG_TAIL_LINES:])
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:
+    def wait_until(
+        self, ready: Callable[[], bool], timeout: float = 60.0, *, lasting: bool = True
+    ) -> None:
         """Return as soon as the program is ready; end it when it never is.
+
+        Args:
+            ready: Whether it is.
+            timeout: Seconds.
+            lasting: Whether it must not have ended since.
 
         Raises:
             RuntimeError: It ended, or took longer; the error has the log's tail.
         """
+        is_ready = False
+
+        def decided() -> bool:
+            nonlocal is_ready
+            ended = not self.running  # looked at first, for it may get ready and then end
+            is_ready = ready()
+            return is_ready or ended
+
         try:
-            wait_for(lambda: not self.running or ready(), timeout, "it to be ready")
+            wait_for(decided, timeout, "it to be ready")
         except TimeoutError as error:
             self.kill()
             raise RuntimeError(self._epitaph(str(error))) from None
         except BaseException:
             self.kill()
             raise
-        if not self.running:
+        if not self.running and (lasting or not is_ready):
             self.kill()
             raise RuntimeError(self._epitaph(f"it ended with {self._process.returncode}"))
 
