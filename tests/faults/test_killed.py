@@ -29,6 +29,8 @@ class Kills(NamedTuple):
 
 
 UNDER_LOAD = sized(small=Kills(1_000, 2), full=Kills(100_000, 50))
+# Of one run, divided by the threads: long enough for work to be left after the last kill.
+SECONDS = sized(small=0.005, full=0.001)
 KILLS_A_STEP = sized(small=1, full=50)
 AFTER_CONFIRM = ("confirm", "before-ack")
 NEIGHBOURS = sized(small=100, full=1_000)
@@ -37,12 +39,13 @@ KILLERS = sized(small=[10, 11], full=[10, 11, 12, 300, 310, 500, 550, 601, 980, 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
 def test_killed_under_load(scene: Scene) -> None:
-    kill_under_load(scene, scene.service(Behaviour(seconds=0.001), prefetch=PREFETCH), PREFETCH)
+    service = scene.service(Behaviour(seconds=SECONDS), prefetch=PREFETCH)
+    kill_under_load(scene, service, PREFETCH)
 
 
 def test_killed_under_load_with_threads(scene: Scene) -> None:
     scene.scenario = "killed under load, 8 threads, prefetch auto"
-    service = scene.service(Behaviour(seconds=0.005), threads=8, prefetch="auto")
+    service = scene.service(Behaviour(seconds=8 * SECONDS), threads=8, prefetch="auto")
     kill_under_load(scene, service, PREFETCH_MAX)
 
 
@@ -56,7 +59,7 @@ def kill_under_load(scene: Scene, service: Service, prefetch: int) -> None:
         service.kill()
         scene.ledger.fault_ended(time.time())
         service.start()
-    scene.finish(service, timeout=ids / 100)
+    scene.finish(service, timeout=60 + ids / 100)
     scene.note(f"{kills} kills, prefetch up to {prefetch}: at most {kills * prefetch:,} duplicates")
     scene.ledger.check()
     assert scene.ledger.duplicates() <= kills * prefetch
