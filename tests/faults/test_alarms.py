@@ -16,7 +16,7 @@ from .waiting import pass_time, wait_for_log, wait_for_runs
 IDS = 600
 SECONDS = sized(small=2.5, full=60.0)
 SECONDS_EACH = 0.02  # long enough for work to be left when the alarm has been set off
-RESUME_SECONDS = 5.0
+RESUME_SECONDS = sized(small=30.0, full=5.0)  # only the latter is a measurement
 IDLE_CPU = 0.05  # of one processor
 IN_HAND = 2  # requests that may begin after the alarm: until the broker says so, and the next
 
