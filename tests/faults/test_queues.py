@@ -16,11 +16,11 @@ from .waiting import pass_time, wait_for_log, wait_for_runs
 
 IDS = sized(small=60, full=1_000)
 DELETIONS = sized(small=2, full=20)
-RESUME_SECONDS = 10.0
+RESUME_SECONDS = sized(small=30.0, full=10.0)  # only the latter is a measurement
 FULL_LENGTH = 10
 FULL_SECONDS = sized(small=2.0, full=20.0)
 # A request is long enough for its predecessor's output to be taken, and the queue deleted.
-UNHURRIED = Behaviour(seconds=0.3)
+UNHURRIED = Behaviour(seconds=0.5)
 
 
 @pytest.mark.parametrize("queue_type", QUEUE_TYPES)
@@ -57,7 +57,7 @@ def test_outbound_queue_deleted(scene: Scene) -> None:
         # The service is held meanwhile, or what it sends just then would be thrown away.
         os.kill(service.pid, signal.SIGSTOP)
         try:
-            wait_for(lambda: broker.depth(scene.outbound) == 0, what="the last output to be taken")
+            wait_for(lambda: all_is_taken(scene), what="the last output to be taken")
             with broker.channel() as channel:
                 held = channel.queue_delete(scene.outbound).method.message_count
         finally:
@@ -81,7 +81,8 @@ def test_outbound_queue_full(scene: Scene) -> None:
     service.start()
     wait_for_log(service, "cannot be sent")
     pass_time(time.monotonic(), FULL_SECONDS)
-    wait_for(lambda: held(scene) >= ids, what="a home for every output that was acknowledged")
+    # What is told of quorum queues is some seconds old.
+    wait_for(lambda: held(scene) >= ids, 60, "a home for every output that was acknowledged")
     ledger.fault_ended(time.time())
     scene.finish(service)
     scene.note(f"{ids} outputs for {FULL_LENGTH} places, full for {FULL_SECONDS:.0f} s")
@@ -93,6 +94,12 @@ def held(scene: Scene) -> int:
     counts = scene.world.rabbitmq.holdings()
     names = (queue for queue in counts if queue.startswith((scene.inbound, scene.outbound)))
     return sum(counts[queue] for queue in names)
+
+
+def all_is_taken(scene: Scene) -> bool:
+    """Collect, and tell whether nothing is left to be taken."""
+    scene.ledger.collect()
+    return scene.depth(scene.outbound) == 0
 
 
 def has_come(scene: Scene, outputs: int) -> bool:
