@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pika.exceptions import ChannelClosedByBroker
 from servers.ports import wait_for
+from servers.queues import counts
 from servers.world import World
 
 from .ledger import Ledger
@@ -128,10 +129,9 @@ class Scene:
         """Return how many messages wait in a queue; none where there is no queue."""
         with self.world.rabbitmq.channel() as channel:
             try:
-                count: int = channel.queue_declare(queue, passive=True).method.message_count
+                return counts(channel, queue)[0]
             except ChannelClosedByBroker:
                 return 0
-            return count
 
     def waiting(self) -> dict[str, int]:
         """Return how many messages wait to be worked on, by queue; empty when there are none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pika.exceptions import ChannelClosedByBroker
-from servers.queues import QueueClient
+from servers.queues import QueueClient, counts
 
 __all__ = ["Message", "take"]
 
@@ -29,7 +29,7 @@ def take(client: QueueClient, queue: str) -> list[Message]:
     """
     with client.channel() as channel:
         try:
-            count = channel.queue_declare(queue, passive=True).method.message_count
+            count, _consumers = counts(channel, queue)
         except ChannelClosedByBroker as error:
             if error.reply_code != _NOT_FOUND:
                 raise

@@ -14,11 +14,13 @@ from .ports import listens, wait_for
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
-__all__ = ["QueueClient"]
+__all__ = ["QueueClient", "counts"]
 
 _WAITS = (100, 200, 500, 1_000, 2_000, 5_000)  # milliseconds, of the tries that tests wait for
 _NOT_FOUND = 404
 _MAX_PREFETCH = 65_535  # AMQP carries it in 16 bits
+_TIMES_NOTHING = 3  # that it has to be said to be believed
+_NOTHING_PAUSE_SECONDS = 0.05
 
 
 class QueueClient:
@@ -123,7 +125,8 @@ class QueueClient:
     def exists(self, queue: str) -> bool:
         """Whether there is such a queue."""
         try:
-            self.depth(queue)
+            with self.channel() as channel:
+                channel.queue_declare(queue, passive=True)
         except ChannelClosedByBroker as error:
             if error.reply_code != _NOT_FOUND:
                 raise
@@ -133,14 +136,31 @@ class QueueClient:
     def depth(self, queue: str) -> int:
         """Return how many messages wait in a queue; those being worked on do not count."""
         with self.channel() as channel:
-            count: int = channel.queue_declare(queue, passive=True).method.message_count
-            return count
+            return counts(channel, queue)[0]
 
     def consumers(self, queue: str) -> int:
         """Return how many consumers a queue has."""
         with self.channel() as channel:
-            count: int = channel.queue_declare(queue, passive=True).method.consumer_count
-            return count
+            return counts(channel, queue)[1]
+
+
+def counts(channel: BlockingChannel, queue: str) -> tuple[int, int]:
+    """Return how many messages wait in a queue, and how many consumers it has.
+
+    Raises:
+        ChannelClosedByBroker: There is no such queue.
+    """
+    messages = consumers = 0
+    # Of a quorum queue that does not say so in a quarter of a second, RabbitMQ answers that it has
+    # nothing at all.
+    for asked in range(_TIMES_NOTHING):
+        if asked:
+            channel.connection.sleep(_NOTHING_PAUSE_SECONDS)
+        method = channel.queue_declare(queue, passive=True).method
+        messages, consumers = method.message_count, method.consumer_count
+        if messages or consumers:
+            break
+    return messages, consumers
 
 
 def _take(channel: BlockingChannel, queue: str, count: int, timeout: float) -> list[bytes]:
