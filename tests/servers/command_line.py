@@ -13,7 +13,7 @@ from typing import IO, TypeAlias
 
 __all__ = ["PROGRAM", "Command", "StartCommand"]
 
-_BOUND_SECONDS = 30.0
+_BOUND_SECONDS = 90.0
 PROGRAM = (sys.executable, "-m", "slingshot_microservice")
 """What a shell would run, of the environment that the tests run in."""
 

@@ -49,7 +49,11 @@ def wait_for(
         TimeoutError: The condition was never true; the error says ``what``.
     """
     deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        # Looked at first, so that the condition is asked after the deadline once more.
+        late = time.monotonic() > deadline
+        if condition():
+            return
+        if late:
             raise TimeoutError(f"waited {timeout:g} s in vain for {what}")
         time.sleep(_POLL_SECONDS)

@@ -14,7 +14,7 @@ from .ports import wait_for
 
 __all__ = ["TerminalCommand"]
 
-_BOUND_SECONDS = 30.0
+_BOUND_SECONDS = 90.0
 
 
 class TerminalCommand:

@@ -14,7 +14,7 @@ from servers.ports import wait_for
 from servers.processes import ServerProcess
 from servers.world import World
 
-BOUND = 30.0  # seconds after which waiting has failed
+BOUND = 90.0  # seconds after which waiting has failed; several starts may be waited for
 
 SERVICE = """
 import os, threading, time
