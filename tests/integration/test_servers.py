@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,9 +28,9 @@ def test_rabbitmq_hands_out_what_was_published(
     rabbitmq.declare(queue)
     rabbitmq.publish(queue, [b"1", b"2", b"3"])
     assert rabbitmq.depth(queue) == 3
-    assert rabbitmq.drain(queue, 2, timeout=10) == [b"1", b"2"]
-    assert rabbitmq.drain(queue, 1, timeout=10) == [b"3"]
-    rabbitmq.wait_until_empty(queue, timeout=10)
+    assert rabbitmq.drain(queue, 2) == [b"1", b"2"]
+    assert rabbitmq.drain(queue, 1) == [b"3"]
+    rabbitmq.wait_until_empty(queue)
 
 
 def test_rabbitmq_drain_says_what_came_and_keeps_it(
@@ -41,8 +40,8 @@ def test_rabbitmq_drain_says_what_came_and_keeps_it(
     rabbitmq.declare(queue)
     rabbitmq.publish(queue, [b"only"])
     with pytest.raises(AssertionError, match=r"1 of 2 .*only"):
-        rabbitmq.drain(queue, 2, timeout=0.2)
-    assert rabbitmq.drain(queue, 1, timeout=10) == [b"only"]
+        rabbitmq.drain(queue, 2, timeout=3.0)
+    assert rabbitmq.drain(queue, 1) == [b"only"]
 
 
 def test_rabbitmq_publish_notices_a_missing_queue(
@@ -60,7 +59,7 @@ def test_rabbitmq_counts_unacknowledged_messages(
     rabbitmq.publish(queue, [b"1"])
     with rabbitmq.channel() as channel:
         channel.basic_get(queue)
-        wait_for(lambda: rabbitmq.depth(queue) == 0, 10, "the message to be handed out")
+        wait_for(lambda: rabbitmq.depth(queue) == 0, what="the message to be handed out")
         assert rabbitmq.unsettled(queue) == 1
         with pytest.raises(TimeoutError, match="the last ack"):
             rabbitmq.wait_until_empty(queue, timeout=1)
@@ -76,7 +75,7 @@ def test_rabbitmq_keeps_durable_messages_when_killed(
     rabbitmq.kill()
     assert not rabbitmq.answers()
     rabbitmq.start()
-    assert rabbitmq.drain(queue, 1, timeout=10) == [b"durable"]
+    assert rabbitmq.drain(queue, 1) == [b"durable"]
 
 
 def test_rabbitmq_refuses_a_wrong_password(rabbitmq: RabbitMQNode) -> None:
@@ -180,10 +179,15 @@ from pathlib import Path
 from servers.processes import ServerProcess
 server = [sys.executable, "-m", "http.server", "--bind", "{LOOPBACK}", "{port}"]
 ServerProcess(server, Path("log"))
+Path("started").touch()
 time.sleep(600)
 """
     environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env=environment) as tests:
-        wait_for(lambda: listens(LOOPBACK, port), 10, "the server")
-        tests.send_signal(signal.SIGKILL)
-    wait_for(lambda: not listens(LOOPBACK, port), 10, "the end of the server")
+        try:
+            # Killed before, it would not have come to see to the server's end.
+            wait_for((tmp_path / "started").exists, 60, "the script")
+            wait_for(lambda: listens(LOOPBACK, port), 60, "the server")
+        finally:
+            tests.kill()
+    wait_for(lambda: not listens(LOOPBACK, port), 60, "the end of the server")

@@ -28,7 +28,7 @@ def terminate(server: PostgreSQLServer, pid: int) -> None:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", (pid,))
             return cursor.fetchall() == [(0,)]
 
-        wait_for(gone, 10, "the end of the backend")
+        wait_for(gone, what="the end of the backend")
 
 
 def test_requests_share_one_connection(worker: DatabaseSession, on_postgresql: Database) -> None:
