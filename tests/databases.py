@@ -38,11 +38,7 @@ def database_of(
         server.password if password is None else password,
         database or server.database,
     )
-    opened = Database(
-        url,
-        application_name=application_name,
-        limits=limits or DatabaseLimits(connect_timeout=2),
-    )
+    opened = Database(url, application_name=application_name, limits=limits or DatabaseLimits())
     try:
         yield opened
     finally:

@@ -17,13 +17,17 @@ from slingshot_microservice.database import Database, DatabaseLimits, DatabaseSe
 from slingshot_microservice.errors import DatabaseError, DatabaseUnavailableError
 
 BOUND = 20.0  # seconds after which waiting has failed
+PATIENCE = 2.0  # seconds of the server's, which hold for what is to succeed, too
 SHARED = DatabaseLimits(connections=1, threads=2, pool_timeout=BOUND)
 
 
 @contextmanager
 def fresh(server: PostgreSQLServer, limits: DatabaseLimits) -> Iterator[Database]:
-    with database_of(server, database=server.fresh_database(), limits=limits) as database:
-        yield prepare(database)
+    name = server.fresh_database()
+    with database_of(server, database=name) as unlimited:
+        prepare(unlimited)
+    with database_of(server, database=name, limits=limits) as database:
+        yield database
 
 
 def setting(database: Database, name: str) -> object:
@@ -46,7 +50,7 @@ def wait_until_ended(server: PostgreSQLServer, session: DatabaseSession) -> None
 def test_a_statement_that_takes_too_long_is_the_failure_of_its_request(
     postgresql: PostgreSQLServer,
 ) -> None:
-    with fresh(postgresql, DatabaseLimits(statement_timeout=0.1)) as database:
+    with fresh(postgresql, DatabaseLimits(statement_timeout=PATIENCE)) as database:
         with session_of(database) as session:
             insert(session.connection, 1)
             with pytest.raises(DBAPIError, match="statement timeout") as caught:
@@ -60,7 +64,7 @@ def test_a_statement_that_takes_too_long_is_the_failure_of_its_request(
 def test_a_transaction_that_idles_is_the_failure_of_its_request(
     postgresql: PostgreSQLServer,
 ) -> None:
-    limits = DatabaseLimits(idle_in_transaction_timeout=0.1)
+    limits = DatabaseLimits(idle_in_transaction_timeout=PATIENCE)
     with fresh(postgresql, limits) as database, session_of(database) as session:
         wait_until_ended(postgresql, session)
         with pytest.raises(DBAPIError, match="idle-in-transaction timeout") as caught:
@@ -72,7 +76,7 @@ def test_a_transaction_that_idles_is_the_failure_of_its_request(
 
 
 def test_a_transaction_that_idles_until_its_commit_is_too(postgresql: PostgreSQLServer) -> None:
-    limits = DatabaseLimits(idle_in_transaction_timeout=0.1)
+    limits = DatabaseLimits(idle_in_transaction_timeout=PATIENCE)
     with fresh(postgresql, limits) as database, session_of(database) as session:
         insert(session.connection, 1)
         wait_until_ended(postgresql, session)
