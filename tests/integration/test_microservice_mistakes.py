@@ -38,7 +38,8 @@ def test_an_unreachable_rabbitmq_is_given_up_with_its_address(world: World) -> N
     port = free_port()
     world.describe("svc", world.queue("in"), rabbitmq={"port": port})
     with pytest.raises(BrokerUnavailableError, match=rf"127\.0\.0\.1, port {port}.*refused"):
-        service(world, **ONE_TRY).start()
+        # Long enough for the refusal to have come on the I/O thread.
+        service(world, **ONE_TRY | {"startup_timeout": 5.0}).start()
 
 
 def test_a_broker_that_never_answers_is_given_up_in_good_order(
