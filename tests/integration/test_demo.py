@@ -104,7 +104,7 @@ def test_what_is_missing_is_named(
 
     failing = Microservice("gather", "not asked", gather.startup, process)
     monkeypatch.setattr(gather, "microservice", failing)
-    monkeypatch.setattr(demo, "_STALLED_SECONDS", 1.0)
+    monkeypatch.setattr(demo, "_STALLED_SECONDS", 5.0)
 
     assert main(["demo", "--files", "5", "--folder", str(tmp_path)]) == 1
 
