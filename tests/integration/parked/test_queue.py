@@ -10,6 +10,7 @@ from servers.rabbitmq import RabbitMQNode
 
 from slingshot_microservice.broker.amqp import Server
 from slingshot_microservice.errors import BrokerError
+from slingshot_microservice.parked import holdings
 from slingshot_microservice.parked.queue import ParkedQueue
 from slingshot_microservice.parked.walk import ParkedWalk
 
@@ -52,10 +53,17 @@ def dead(request: pytest.FixtureRequest, rabbitmq: RabbitMQNode, inbound: str) -
     return name
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is not given up because RabbitMQ is slow."""
+    monkeypatch.setattr(holdings, "_LOOK_SECONDS", 30.0)
+
+
 def _bodies(count: int) -> list[bytes]:
     return [b"%d" % id for id in range(count)]
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_walk_sees_each_message_once_and_in_order(
     parked: ParkedQueue, dead: str, rabbitmq: RabbitMQNode
 ) -> None:
@@ -66,6 +74,7 @@ def test_a_walk_sees_each_message_once_and_in_order(
         assert seen == list(enumerate(_bodies(_COUNT), 1))
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("stop_at", [1, 16, 17, 700])
 def test_a_walk_that_ends_early_leaves_the_order(
     stop_at: int, parked: ParkedQueue, dead: str, rabbitmq: RabbitMQNode
@@ -103,6 +112,7 @@ def test_looking_often_loses_nothing(
     assert sorted(rabbitmq.drain(dead, 50)) == sorted(_bodies(50))
 
 
+@pytest.mark.usefixtures("patient")
 def test_some_are_removed_and_the_others_keep_their_order(
     parked: ParkedQueue, dead: str, inbound: str, rabbitmq: RabbitMQNode
 ) -> None:
