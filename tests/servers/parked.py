@@ -58,12 +58,16 @@ class ParkedService:
         self.dead = f"{inbound}.dead"
         self.folder = folder
         (folder / "mq").write_text(rabbitmq.password)
-        (folder / "sys-map.toml").write_text(
+        self.lead_to(rabbitmq.host, rabbitmq.port)
+
+    def lead_to(self, host: str, port: int) -> None:
+        """Let the command line find the broker there."""
+        (self.folder / "sys-map.toml").write_text(
             _SYS_MAP.format(
-                host=rabbitmq.host,
-                port=rabbitmq.port,
-                username=rabbitmq.username,
-                inbound=inbound,
+                host=host,
+                port=port,
+                username=self.rabbitmq.username,
+                inbound=self.inbound,
             )
         )
 

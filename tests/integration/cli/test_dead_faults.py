@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from servers.command_line import Command
 from servers.parked import ParkedService
 from servers.ports import wait_for
+from servers.proxy import Direction, Proxy
 
 _MANY = 10_000
 _ENOUGH = 1_000  # messages that are through when it happens
+_SLOW_BYTES = 500_000  # a second; a message takes some hundreds
 _WINDOW = 500  # messages that may be sent a second time
 
 
@@ -22,6 +25,15 @@ def full(request: pytest.FixtureRequest, shout: ParkedService) -> ParkedService:
     shout.rabbitmq.declare(shout.dead, arguments={"x-queue-type": request.param})
     shout.park(*(b"%d" % id for id in range(_MANY)))
     return shout
+
+
+@pytest.fixture
+def wire(full: ParkedService) -> Iterator[Proxy]:
+    """The wire to the broker, slow enough for a replay to be in its middle for some seconds."""
+    with Proxy(full.rabbitmq.host, full.rabbitmq.port) as proxy:
+        proxy.slow(_SLOW_BYTES, Direction.UP)
+        full.lead_to(proxy.host, proxy.port)
+        yield proxy
 
 
 def _wait_until_it_is_in_the_middle(shout: ParkedService) -> None:
@@ -44,10 +56,11 @@ def _repeated(shout: ParkedService) -> int:
     return (sent + kept).total() - _MANY
 
 
-def test_a_kill_loses_nothing_and_repeats_one_window(full: ParkedService) -> None:
+def test_a_kill_loses_nothing_and_repeats_one_window(full: ParkedService, wire: Proxy) -> None:
     with Command("dead", "replay", "shout", folder=full.folder) as command:
         _wait_until_it_is_in_the_middle(full)
         command.signal(signal.SIGKILL)
+        wire.slow(0)
         assert command.wait() == -signal.SIGKILL
     _wait_until_nobody_holds(full)
     assert full.rabbitmq.depth(full.dead) > 0
@@ -59,10 +72,13 @@ def test_a_kill_loses_nothing_and_repeats_one_window(full: ParkedService) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_without_a_repetition(number: signal.Signals, full: ParkedService) -> None:
+def test_a_signal_ends_it_without_a_repetition(
+    number: signal.Signals, full: ParkedService, wire: Proxy
+) -> None:
     with Command("dead", "replay", "shout", folder=full.folder) as command:
         _wait_until_it_is_in_the_middle(full)
         command.signal(number)
+        wire.slow(0)
         assert command.wait() == 130
         (line,) = command.output
     assert command.errors == []
