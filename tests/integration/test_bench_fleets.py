@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.ports import wait_for
 from servers.rabbitmq import RabbitMQNode
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +57,8 @@ def test_a_fleet_of_two_processes_is_watched_and_checked(
     with fleets.RunningFleet(rabbitmq, os.getpid(), slingshot, assignment) as fleet:
         window = fleet.pass_through(_COUNT)
         with fleets.Gauge(rabbitmq) as gauge:
-            assert gauge.consumers(assignment.inbound) == 2
+            # One may just be between two consumers, of another prefetch each.
+            wait_for(lambda: gauge.consumers(assignment.inbound) == 2, what="two consumers")
 
     assert window.ids == _COUNT
     assert window.cpu > 0

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 import pytest
+from servers.ports import wait_for
 from servers.world import World, running
 
 from slingshot_microservice import Microservice
@@ -20,6 +21,10 @@ def _limits_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pass_on(request: int, *_: object) -> Any:
     yield request, True
+
+
+def warnings_in(log: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in log.messages if "set_policy" in message]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +48,9 @@ def test_a_limit_is_warned_of_with_what_mends_it(
     world.rabbitmq.publish(inbound, [b"7"])
     with running(Microservice("svc", world.sys_map.url, pass_on)):
         assert world.rabbitmq.drain(outbound, 1) == [b"7"]
-    warnings = [message for message in caplog.messages if "set_policy" in message]
+        if limit is not None:
+            wait_for(lambda: warnings_in(caplog), what="the warning")
+    warnings = warnings_in(caplog)
     if limit is None:
         assert not warnings
     else:
