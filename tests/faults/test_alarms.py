@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
+from servers.ports import wait_for
 
 from .alarms import ALARMS, alarm
 from .gauges import Gauges
@@ -15,22 +18,26 @@ from .waiting import pass_time, wait_for_log, wait_for_runs
 
 IDS = 600
 SECONDS = sized(small=2.5, full=60.0)
-SECONDS_EACH = 0.02  # long enough for work to be left when the alarm has been set off
+SECONDS_EACH = 0.02
 RESUME_SECONDS = sized(small=30.0, full=5.0)  # only the latter is a measurement
 IDLE_CPU = 0.05  # of one processor
-IN_HAND = 2  # requests that may begin after the alarm: until the broker says so, and the next
+IN_HAND = 2  # requests that may still begin when there is no consumer any more
 
 
 @pytest.mark.parametrize("resource", ALARMS)
 def test_alarm(scene: Scene, resource: str) -> None:
     scene.scenario = f"{resource} alarm"
-    ledger = scene.ledger
+    broker, ledger = scene.world.rabbitmq, scene.ledger
     ledger.send(range(IDS))
     service = scene.service(Behaviour(seconds=SECONDS_EACH))
     service.start()
     wait_for_runs(ledger, IDS // 4)
-    with alarm(scene.world.rabbitmq, resource) as ended:
+    # The service is held meanwhile, or it might be through before there is an alarm.
+    os.kill(service.pid, signal.SIGSTOP)
+    with alarm(broker, resource) as ended:
+        os.kill(service.pid, signal.SIGCONT)
         wait_for_log(service, "blocks publishers")
+        wait_for(lambda: broker.consumers(scene.inbound) == 0, what="the consumer to go")
         runs, before, begin = ledger.runs(), Gauges.of(service.pid), time.monotonic()
         pass_time(begin, SECONDS)
         begun = ledger.runs() - runs
