@@ -49,7 +49,7 @@ class InHand:
 
     @property
     def span(self) -> int:
-        """How many deliveries have come in since the oldest that is in hand."""
+        """How many deliveries have come in after the batch of the oldest that is in hand."""
         arrivals = self._arrivals
         return arrivals[-1].last_tag - arrivals[0].last_tag if arrivals else 0
 

@@ -38,9 +38,9 @@ __all__ = ["RabbitMQBroker"]
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25  # how soon an end of the waiting is heard
-# What leaves together costs one wake-up and one system call. So where there is enough to do
-# meanwhile, and requests end in quick succession, the I/O thread waits a moment for more of them.
-_MANY_IN_HAND = 64  # messages: with so many the service is far from waiting for the next one
+# What leaves together costs one wake-up and one system call. So where much is in hand, and requests
+# end in quick succession, the I/O thread waits a moment for more of them: nobody waits for one id.
+_MANY_IN_HAND = 64  # messages
 _QUICK_SECONDS = 2e-3  # between two times that requests were found finished
 _GATHER_SECONDS = 1e-3
 _LATE_OUTPUTS = 1_000_000
