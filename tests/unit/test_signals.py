@@ -108,6 +108,18 @@ def stop() -> Iterator[StopEvent]:
     signal.signal(signal.SIGUSR2, previous)
 
 
+@pytest.fixture
+def ear() -> Iterator[socket.socket]:
+    """Where a descriptor of the program's own is told of signals."""
+    ear, bell = socket.socketpair()
+    with ear, bell:
+        bell.setblocking(False)
+        ear.settimeout(BOUND)
+        previous = signal.set_wakeup_fd(bell.fileno())
+        yield ear
+        signal.set_wakeup_fd(previous)
+
+
 def test_no_signal_is_missed_at_whatever_moment_it_comes(stop: StopEvent) -> None:
     helper = subprocess.Popen(
         [sys.executable, "-c", HELPER.format(pid=os.getpid())], stdin=subprocess.PIPE
@@ -172,41 +184,27 @@ def test_other_signals_do_not_end_it(stop: StopEvent, heard: list[int]) -> None:
 
 
 def test_a_descriptor_of_the_programs_own_hears_of_signals_meanwhile_and_later(
-    stop: StopEvent,
+    stop: StopEvent, ear: socket.socket
 ) -> None:
-    ear, bell = socket.socketpair()
-    with ear, bell:
-        bell.setblocking(False)
-        ear.settimeout(BOUND)
-        previous = signal.set_wakeup_fd(bell.fileno())
-        try:
-            thread = threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGUSR2))
-            thread.start()
-            assert stop.wait(BOUND)
-            thread.join()
-            assert ear.recv(100) == bytes([signal.SIGUSR2])
-            signal.raise_signal(signal.SIGUSR2)
-            assert ear.recv(100) == bytes([signal.SIGUSR2])
-        finally:
-            signal.set_wakeup_fd(previous)
+    thread = threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGUSR2))
+    thread.start()
+    assert stop.wait(BOUND)
+    thread.join()
+    assert ear.recv(100) == bytes([signal.SIGUSR2])
+    signal.raise_signal(signal.SIGUSR2)
+    assert ear.recv(100) == bytes([signal.SIGUSR2])
 
 
-def test_a_signal_that_comes_when_a_wait_ends_is_passed_on_too(heard: list[int]) -> None:
+def test_a_signal_that_comes_when_a_wait_ends_is_passed_on_too(
+    heard: list[int], ear: socket.socket
+) -> None:
     class Ending(StopEvent):
         def is_set(self) -> bool:
             ask()
             return True
 
-    ear, bell = socket.socketpair()
-    with ear, bell:
-        bell.setblocking(False)
-        ear.settimeout(BOUND)
-        previous = signal.set_wakeup_fd(bell.fileno())
-        try:
-            assert Ending().wait(BOUND)
-            assert ear.recv(100) == bytes([signal.SIGUSR1])
-        finally:
-            signal.set_wakeup_fd(previous)
+    assert Ending().wait(BOUND)
+    assert ear.recv(100) == bytes([signal.SIGUSR1])
     assert heard == [signal.SIGUSR1]
 
 
