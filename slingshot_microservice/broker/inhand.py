@@ -49,9 +49,9 @@ class InHand:
 
     @property
     def span(self) -> int:
-        """How many deliveries have come in after the batch of the oldest that is in hand."""
+        """How many deliveries have come in since the oldest that is in hand, with its batch."""
         arrivals = self._arrivals
-        return arrivals[-1].last_tag - arrivals[0].last_tag if arrivals else 0
+        return arrivals[-1].last_tag - arrivals[0].deliveries[0][0] + 1 if arrivals else 0
 
     @property
     def seconds(self) -> float:

@@ -24,9 +24,11 @@ def test_counts_what_has_come_since_the_oldest() -> None:
     in_hand.add(2, [(1, 10, False), (2, 20, False)])
     in_hand.add(40, [(tag, tag, False) for tag in range(3, 41)])
     in_hand.add(42, [(41, 10, False), (42, 20, False)])
-    assert in_hand.span == 40
+    assert in_hand.span == 42
     in_hand.drop(3)
-    assert in_hand.span == 2
+    assert in_hand.span == 40
+    in_hand.drop(0)
+    assert in_hand.span == 0
 
 
 def test_the_oldest_says_how_long() -> None:

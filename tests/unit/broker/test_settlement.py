@@ -171,10 +171,10 @@ def test_a_heartbeat_is_no_confirm(kit: Kit, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("waiting", "seconds", "pieces"),
-    [(64, 0.0, 2), (1, 0.0, 3), (64, 0.001, 3)],
-    ids=["with a backlog, quickly", "without a backlog", "slowly"],
+    [(64, 0.0, 2), (1, 0.0, 3), (64, 0.003, 3)],
+    ids=["of many, quickly", "of few", "of many, slowly"],
 )
-def test_what_is_finished_quickly_beside_a_backlog_leaves_together(
+def test_what_is_finished_quickly_while_much_is_in_hand_leaves_together(
     kit: Kit, monkeypatch: pytest.MonkeyPatch, waiting: int, seconds: float, pieces: int
 ) -> None:
     broker, now = kit.broker, 100.0
