@@ -28,6 +28,7 @@ __all__ = [
     "RecordingDatabase",
     "RecordingSession",
     "RecordingStore",
+    "files_below",
     "local_copies",
 ]
 
@@ -50,6 +51,11 @@ class Journal(list[str]):
 def local_copies() -> int:
     """Count the staged files that are there now."""
     return len(list(Path(tempfile.gettempdir()).glob("slingshot-*/*")))
+
+
+def files_below(temporary: Path) -> list[Path]:
+    """Return what there is but the folders of local copies, which stay for the next request."""
+    return [path for path in temporary.rglob("*") if path.is_file()]
 
 
 class RecordingReader(io.BytesIO):

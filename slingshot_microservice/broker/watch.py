@@ -60,7 +60,7 @@ class Watch:
         self._consumer_waits = _Wait()
         self._publisher_waits = _Wait()
         self._asked = 0.0
-        self._missed = (0, set[str]())  # epoch, and queues that were said to have no consumer
+        self._missed: set[tuple[int, str]] = set()  # epoch and queue that had no consumer
 
     def start(self) -> None:
         """Look from now on."""
@@ -99,15 +99,14 @@ class Watch:
 
     def _check_count(self, epoch: int, queue: str, consumers: int) -> None:
         """Take an answer; RabbitMQ says 0 of a quorum queue that is busy, too, but not twice."""
-        missed = self._missed[1] if self._missed[0] == epoch else set[str]()
-        self._missed = epoch, missed
         consuming = self._consumer.subscription.state is SubscriptionState.CONSUMING
         if consumers or not consuming or epoch != self._consumer.epoch:
-            missed.discard(queue)
-        elif queue in missed:
+            self._missed.discard((epoch, queue))
+        elif (epoch, queue) in self._missed:
+            self._missed.clear()
             self._consumer.link.restart("RabbitMQ knows of no consumer on the queue")
         else:
-            missed.add(queue)
+            self._missed.add((epoch, queue))
             self._asked = -_CONSUMER_SECONDS  # at the next look
 
     def _look_at_publisher(self, now: float) -> None:

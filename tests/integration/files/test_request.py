@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from recording import files_below
 from servers.s3 import S3Server
 from stores import StoreClass
 
@@ -46,11 +47,6 @@ def temporary(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-def local_copies(temporary: Path) -> list[Path]:
-    """Return what there is but the folders of local copies, which stay for the next request."""
-    return [path for path in temporary.rglob("*") if path.is_file()]
-
-
 @pytest.mark.parametrize("size", [0, 5, 20 * MIB])
 def test_a_file_goes_from_bucket_to_bucket(
     s3: S3Server,
@@ -68,7 +64,7 @@ def test_a_file_goes_from_bucket_to_bucket(
     files.upload()
     assert s3.get(names["out"], 43) == data
     files.discard()
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 def test_of_two_files_for_one_object_the_later_stands(
@@ -93,7 +89,7 @@ def test_a_request_that_failed_stores_nothing(
         files.read_file("in", 404)
     files.discard()
     assert s3.keys(names["out"]) == []
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 def test_a_bucket_that_is_missing_fails_the_upload(
@@ -108,7 +104,7 @@ def test_a_bucket_that_is_missing_fails_the_upload(
         files.upload()
     files.discard()
     assert s3.keys(names["out"]) == ["43"], "what had begun was not waited for"
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 def test_many_files_of_a_request_arrive(
@@ -121,7 +117,7 @@ def test_many_files_of_a_request_arrive(
         files.write_file("also-out", id).write(f"later {id}")
     files.close()
     files.upload()
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
     assert {key: s3.get(names["out"], key) for key in s3.keys(names["out"])} == {
         str(id): b"later %d" % id for id in range(20)
     }

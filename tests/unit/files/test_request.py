@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from recording import files_below
 
 from slingshot_microservice.errors import (
     ConfigurationError,
@@ -72,11 +73,6 @@ def files(store: RecordingStore, temporary: Path) -> RequestFiles:
     return RequestFiles(7, FileAccess(store, BUCKETS.__getitem__))
 
 
-def local_copies(temporary: Path) -> list[Path]:
-    """Return what there is but the folders of local copies, which stay for the next request."""
-    return [path for path in temporary.rglob("*") if path.is_file()]
-
-
 def finish(files: RequestFiles) -> None:
     files.close()
     files.upload()
@@ -103,7 +99,7 @@ def test_a_request_without_files_leaves_no_trace(
     files: RequestFiles, root: Path, temporary: Path
 ) -> None:
     finish(files)
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
     assert [path.name for path in root.iterdir()] == ["texts"]
 
 
@@ -170,7 +166,7 @@ def test_local_copies_are_gone_after_the_upload(files: RequestFiles, temporary: 
     assert folder.name.startswith("slingshot-")
     files.close()
     files.upload()
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 def test_a_failed_upload_stops_there_and_leaves_no_copies(
@@ -184,7 +180,7 @@ def test_a_failed_upload_stops_there_and_leaves_no_copies(
         files.upload()
     files.discard()
     assert store.uploads == [("reports", 1)]
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 def test_discard_closes_removes_and_may_be_repeated(
@@ -198,7 +194,7 @@ def test_discard_closes_removes_and_may_be_repeated(
     files.close()
     files.upload()
     assert [file.closed for file in opened] == [True, True]
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
     assert not (root / "reports").exists()
 
 
@@ -239,7 +235,7 @@ def test_what_is_no_id_is_named(files: RequestFiles, temporary: Path, id: int) -
         files.write_file("out", id)
     with pytest.raises(UsageError, match=r"read_file: id is .*; expected an int from 0 to 184"):
         files.read_file("in", id)
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 @pytest.mark.parametrize("key", [None, 1, b"out"])
@@ -330,7 +326,7 @@ def test_of_very_many_files_most_are_on_disk(
     finish(files)
     written = {path.name: path.read_text() for path in (root / "reports").iterdir()}
     assert written == {str(id): str(id) for id in range(100)}
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 def test_discard_never_raises(files: RequestFiles, root: Path, temporary: Path) -> None:
@@ -343,7 +339,7 @@ def test_discard_never_raises(files: RequestFiles, root: Path, temporary: Path) 
     files.discard()
     view.release()
     raw.close()
-    assert local_copies(temporary) == []
+    assert files_below(temporary) == []
 
 
 def test_objects_in_memory_go_when_process_drops_them(files: RequestFiles, root: Path) -> None:
